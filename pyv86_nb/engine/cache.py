@@ -1,8 +1,8 @@
 """Where compiled things live: one folder for each digest of everything that went into them.
 
-numba's own cache asks whether the file of a function has changed, not the files of what it calls: after an edit in a callee
-it runs the old code.  Here the folder is named by a digest of *all* sources that are compiled, of the versions of the
-compilers and of the host's processor: whatever is in the folder is fresh, and nothing has to be asked.
+numba's own cache asks whether the file of a function has changed, not the files of what it calls: after an edit in a
+callee it runs the old code.  Here the folder is named by a digest of *all* sources that are compiled, of the versions
+of the compilers and of the host's processor: whatever is in the folder is fresh, and nothing has to be asked.
 
     PYV86_CACHE=folder      if set;  else
     $XDG_CACHE_HOME/pyv86_nb (~/.cache/pyv86_nb, %LOCALAPPDATA%\\pyv86_nb);  else, when those cannot be written,
@@ -19,7 +19,8 @@ compilers and of the host's processor: whatever is in the folder is fresh, and n
 
     prepare()                                                # do all steps now; `progress(done, total, what)` is told
 
-Several processes may share the folder: a file is written beside and moved into place, and its name says which signature it is for.
+Several processes may share the folder: a file is written beside and moved into place, and its name says which
+signature it is for.
 Compiled functions made by a factory need names of their own (`f.__qualname__ = ...`): the linker knows them by name.
 Nothing is written into numba's own settings.
 """
@@ -50,14 +51,14 @@ SOURCES = "engine/**/*.py", "devices/**/*.py", "board/hot.py"
 KEEP = 8                                                 # digest folders, the most recently used; each is a few MB
 OPTIONS = dict(nopython=True, nogil=True, error_model="numpy", boundscheck=False, _nrt=False)
 
-progress = None                                          # set it: progress(done, total, what), before each step and after the last
-misses = []                                              # names of what was compiled in this process because the folder had it not
-_steps = []                                              # (what, function), in the order in which they were declared
+progress = None                                          # set it: progress(done, total, what), before each step and at the end
+misses = []                                              # names of what had to be compiled in this process
+_steps = []                                              # (what, function), in the order of their declaration
 
 
 @functools.cache
 def digest():
-    """Names everything that compiled code depends on; asked once, for it is the text at start that has been imported."""
+    """Names everything that compiled code depends on; asked once, for what has been imported is the text at start."""
     h = hashlib.sha256()
     for path in sorted({p for pattern in SOURCES for p in PACKAGE.glob(pattern)}):
         text = path.read_bytes()
@@ -117,7 +118,7 @@ def load(name):
 
 
 def save(name, data):
-    """Keep bytes under this name.  That it fails (disk full, folder gone read-only) costs time at the next start, nothing else."""
+    """Keep bytes under this name.  If it fails (disk full, folder gone read-only) the next start is slow, no more."""
     try:
         beside = folder() / f"{name}.{uuid.uuid4().hex}"
         beside.parent.mkdir(parents=True, exist_ok=True)
