@@ -155,11 +155,11 @@ def pulse_reset(kbc, now):
 @kernel
 def argument(kbc, v, now):
     """The byte at port 60h that a command waits for."""
-    c = kbc.expect
-    kbc.expect = 0
+    c = kbc.awaits
+    kbc.awaits = 0
     if c == 0x60: set_mode(kbc, v)
     elif c < 0x80: kbc.ram[c & 31] = v
-    elif c == 0xA5: kbc.expect = 0xA5 if v else 0        # a password: bytes up to 0, not kept
+    elif c == 0xA5: kbc.awaits = 0xA5 if v else 0        # a password: bytes up to 0, not kept
     elif c == 0xD1: set_output_port(kbc, v, now)
     elif c == 0xD2: show(kbc, v, 0)
     elif c == 0xD3: show(kbc, v, 1)
@@ -168,10 +168,10 @@ def argument(kbc, v, now):
 
 @kernel
 def command_byte(kbc, c, now):
-    kbc.expect = 0
+    kbc.awaits = 0
     if c == 0x20: show(kbc, kbc.mode, 0)
     elif 0x20 < c < 0x40: show(kbc, int(kbc.ram[c & 31]), 0)
-    elif 0x60 <= c < 0x80 or c == 0xA5 or 0xD1 <= c <= 0xD4: kbc.expect = c
+    elif 0x60 <= c < 0x80 or c == 0xA5 or 0xD1 <= c <= 0xD4: kbc.awaits = c
     elif c == 0xA4: show(kbc, 0xF1, 0)                   # no password is installed
     elif c == 0xA7: set_mode(kbc, kbc.mode | AUX_OFF)
     elif c == 0xA8: set_mode(kbc, kbc.mode & ~AUX_OFF)
@@ -207,7 +207,7 @@ class Kbc8042(Chip):
     sys = field(1, "system flag")
     mode = field(7, "command byte", reset=0x41, names="XLAT:6 AUX_OFF:5 KBD_OFF:4 IGNORE_LOCK:3 INT2:1 INT:0")
     port2 = field(4, "output port bits 3, 2 as written", reset=0x0C)
-    expect = field(8, "command that waits for its byte at port 60h, or 0")
+    awaits = field(8, "command that waits for its byte at port 60h, or 0")
     breaking = field(1, "translation: F0 has come")
     turn = field(1, "whose byte goes first when both wait: 0 keyboard, 1 mouse")
     ram = buffer(32, "the 8042's RAM as commands 21-3F and 61-7F reach it")
@@ -273,7 +273,7 @@ class Kbc8042(Chip):
     @kernel
     def write_data(kbc, v, now):
         kbc.was_command = 0
-        if kbc.expect: argument(kbc, v, now)
+        if kbc.awaits: argument(kbc, v, now)
         else: to_keyboard(kbc, v, now)
         pump(kbc, now)
 
