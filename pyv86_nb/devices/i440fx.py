@@ -64,9 +64,10 @@ def write_port(at, size):
 
 
 class I440fx(Chip):
-    """82441FX host bridge and everybody's configuration space"""
+    """82441FX host bridge, with the configuration space of all functions"""
     address = field(32, "CONFADD: the register at CFCh", names="ENABLE:31 BUS:23-16 DEVICE:15-11 FUNCTION:10-8 REGISTER:7-2")
     where = buffer(256, "slot number + 1 of each device and function of bus 0 (by address bits 15-8), 0: nobody")
+    where.reset = 0
     functions = parts(SLOTS, PciFunction, "configuration spaces; 0 is the bridge's own")
     REMAP = pin_out("memory, ports or interrupt routes have moved")
 

@@ -89,11 +89,12 @@ def config_write(f, register, size, v):
 
 
 class PciFunction(Chip):
-    """one PCI function's configuration space"""
+    """configuration space of one PCI function"""
     config = buffer(256, "the 256 bytes")
     writable = buffer(256, "bits that a write changes")
     clears = buffer(256, "bits that a written 1 clears")
     remaps = buffer(256, "1: a change moves memory, ports or interrupt routes")
+    for _table in (config, writable, clears, remaps): _table.reset = 0     # unlike other buffers, RESET writes them: see `load`
     header = None
 
     def load(self, header):
