@@ -94,7 +94,7 @@ class PciFunction(Chip):
     writable = buffer(256, "bits that a write changes")
     clears = buffer(256, "bits that a written 1 clears")
     remaps = buffer(256, "1: a change moves memory, ports or interrupt routes")
-    for _table in (config, writable, clears, remaps): _table.reset = 0     # unlike other buffers, RESET writes them: see `load`
+    config.reset = writable.reset = clears.reset = remaps.reset = 0        # unlike other buffers, RESET writes them: see `load`
     header = None
 
     def load(self, header):
