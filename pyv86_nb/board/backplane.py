@@ -10,7 +10,7 @@ import numpy as np
 from ..devices.chip import Chip, PinsIn, Socket
 from ..devices.clock import Clock
 from ..engine import irq_trace
-from ..engine.bus import ALL, INTA, PORTS, Bus, earliest, next_change
+from ..engine.bus import ALL, INTA, PORTS, Bus, earliest, next_change, next_deadline
 from .trace import Trace
 
 READ, WRITE = range(2)
@@ -172,6 +172,10 @@ class Backplane(Trace):
         if door: self.enter(door, address - base, size, v)
         if self.moved: self.settle()
         if self.tracing: self.changes()
+
+    def next_deadline(self):
+        """The tick at which something falls due, NEVER if nothing will."""
+        return next_deadline(self._bus)
 
     def acknowledge(self):
         """What the processor does when INTR is high and IF is set: the vector."""

@@ -25,7 +25,8 @@ import numpy as np
 from . import irq_trace
 from .cache import compiled
 from .irq_trace import note_accept, note_edges
-from .raw import at, at16, call, put, record_at
+from .raw import call, record_at
+from .tables import at, at16, put
 
 NOW, IPS, UNSETTLED = range(3)                           # words: tick, ticks per guest second, wires wait for Python
 READ, WRITE = range(2)
@@ -48,6 +49,12 @@ class Bus:
         for n in (*irq_trace.HEADER.names, *TABLES): self.header[n] = getattr(self, n).ctypes.data
         self.header["due_rows"], self.header["chips"] = len(self.dues), len(self.pin_rows) - 1
         self.address = self.header.ctypes.data
+
+    def resize_trace(self, rows):
+        """A fresh ring of that many rows for the interrupt trace."""
+        self.ring = np.zeros(rows, irq_trace.ROW)
+        self.header["ring"] = self.ring.ctypes.data
+        self.irq[irq_trace.ROWS], self.irq[irq_trace.HEAD] = rows, 0
 
 
 # WORDS: what the engine asks after an access

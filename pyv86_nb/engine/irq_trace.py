@@ -17,14 +17,15 @@ with those of the last look, so no chip knows of the trace.  The processor tells
 import numpy as np
 
 from .cache import compiled
-from .raw import at, put, record_at
+from .raw import record_at
+from .tables import at, put
 
 EVENTS = "raise", "lower", "mask", "unmask", "accept", "eoi", "iret"
 RAISE, LOWER, MASK, UNMASK, ACCEPT, EOI, IRET = range(7)
 HEAD, CS, EIP, RETIRED, FRAME, LAST, ON, ROWS = range(8)     # state: rows written; ... frames written; line accepted last
 IR, ISR, IMR, CASCADE, BASE, SHADOW = range(6)           # a controller: five as here, then what IR, ISR, IMR were
-RAISED, ACCEPTED, VECTOR = 0, 16, 32                     # of each line: ticks, NEVER if not; -1 if none
-CONTROLLER, FRAMES, NEVER = 8, 64, 1 << 62
+RAISED, ACCEPTED, VECTOR = range(3)                      # of each line: ticks, NEVER if not; -1 if none
+CONTROLLER, LINES, FRAMES, NEVER = 8, 16, 64, 1 << 62
 ROW = np.dtype([("instruction", "u8"), ("time", "f8"), ("event", "u1"), ("irq", "i2"), ("vector", "i2"), ("cs", "u2"),
                 ("eip", "u4"), ("latency", "f8")])
 SHOWN = np.dtype([(n, "U6" if n == "event" else ROW[n]) for n in ROW.names])
@@ -37,11 +38,19 @@ header, row_at = record_at(HEADER), record_at(ROW)
 
 def tables(controllers, capacity=1 << 16):
     """The trace's tables of a bus.  controllers: (ir, isr, imr, cascade words, number of the first line) of each."""
-    state, lines = np.zeros(8, np.int64), np.full(48, NEVER, np.int64)
-    state[RETIRED], state[ON], state[ROWS], lines[VECTOR:] = -1, 1, capacity, -1
+    state, lines = np.zeros(8, np.int64), np.full((3, LINES), NEVER, np.int64)
+    state[RETIRED], state[ON], state[ROWS], lines[VECTOR] = -1, 1, capacity, -1
     watch = np.array([[0] * CONTROLLER, *([*c, 0, 0, 0] for c in controllers)], np.int64)    # number 0: no controller
     return {"ring": np.zeros(capacity, ROW), "irq": state, "watch": watch, "lines": lines,
             "frames": np.full((FRAMES, 3), -1, np.int64)}              # (linear address, line, tick of the accept)
+
+
+@compiled
+def of_line(bus, what, line): return at(header(bus).lines, LINES * what + line)
+
+
+@compiled
+def set_line(bus, what, line, v): put(header(bus).lines, LINES * what + line, v)
 
 
 @compiled
@@ -74,20 +83,20 @@ def note_edges(bus, controller):
             line, high = at(w, BASE) + n, ir >> n & 1
             if masked >> n & 1: note(bus, MASK if imr >> n & 1 else UNMASK, line, -1, NEVER)
             if moved >> n & 1:
-                put(h.lines, RAISED + line, at(h.words, 0) if high else NEVER)
+                set_line(bus, RAISED, line, at(h.words, 0) if high else NEVER)
                 note(bus, RAISE if high else LOWER, line, -1, NEVER)
             if over >> n & 1:
-                note(bus, EOI, line, at(h.lines, VECTOR + line), at(h.lines, ACCEPTED + line))
-                if high: put(h.lines, RAISED + line, at(h.words, 0))    # a level that is still there asks again
+                note(bus, EOI, line, of_line(bus, VECTOR, line), of_line(bus, ACCEPTED, line))
+                if high: set_line(bus, RAISED, line, at(h.words, 0))    # a level that is still there asks again
 
 
 @compiled
 def note_accept(bus, line, vector):
     h = header(bus)
-    note(bus, ACCEPT, line, vector, at(h.lines, RAISED + line))
-    put(h.lines, RAISED + line, NEVER)
-    put(h.lines, ACCEPTED + line, at(h.words, 0))
-    put(h.lines, VECTOR + line, vector)
+    note(bus, ACCEPT, line, vector, of_line(bus, RAISED, line))
+    set_line(bus, RAISED, line, NEVER)
+    set_line(bus, ACCEPTED, line, at(h.words, 0))
+    set_line(bus, VECTOR, line, vector)
     put(h.irq, LAST, line)
 
 
@@ -110,7 +119,7 @@ def note_frame(bus, address):
     line = at(h.irq, LAST)
     put(h.frames, 3 * i, address)
     put(h.frames, 3 * i + 1, line)
-    put(h.frames, 3 * i + 2, at(h.lines, ACCEPTED + line))
+    put(h.frames, 3 * i + 2, of_line(bus, ACCEPTED, line))
 
 
 @compiled
@@ -120,7 +129,7 @@ def note_iret(bus, address):
     i = _find(bus, address)
     if i < 0: return
     line = at(h.frames, 3 * i + 1)
-    note(bus, IRET, line, at(h.lines, VECTOR + line), at(h.frames, 3 * i + 2))
+    note(bus, IRET, line, of_line(bus, VECTOR, line), at(h.frames, 3 * i + 2))
     put(h.frames, 3 * i, -1)
 
 
