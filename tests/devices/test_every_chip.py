@@ -14,8 +14,9 @@ from pyv86_nb.devices.ps2_keyboard import Ps2Keyboard
 from pyv86_nb.devices.ps2_mouse import Ps2Mouse
 from pyv86_nb.devices.rtc_mc146818 import RtcMc146818
 from pyv86_nb.devices.system_port_b import SystemPortB
+from pyv86_nb.devices.uart_16550 import Uart16550
 
-CHIPS = [Clock, CpuSocket, Pic8259, Pit8254, Counter, RtcMc146818, SystemPortB, Kbc8042, Ps2Keyboard, Ps2Mouse, Port92]
+CHIPS = [Clock, CpuSocket, Pic8259, Pit8254, Counter, RtcMc146818, SystemPortB, Kbc8042, Ps2Keyboard, Ps2Mouse, Port92, Uart16550]
 FILES = [c for c in CHIPS if c.__module__ != "board"]
 
 
