@@ -20,9 +20,23 @@ from __future__ import annotations
 
 from typing import Protocol
 
-from .chip import Chip, NEVER, buffer, deadline, field, keep, kernel, parts, pin_out, reads, writes
-from .floppy_commands import (ABNORMAL, COMMAND, EXECUTION, RESULT, finish, is_read, last_byte, length, locate, moving, next_arrival,
-                              set_interrupt, sides_and_sector, start)
+from .chip import NEVER, Chip, buffer, deadline, field, keep, kernel, parts, pin_out, reads, writes
+from .floppy_commands import (
+    ABNORMAL,
+    COMMAND,
+    EXECUTION,
+    RESULT,
+    finish,
+    is_read,
+    last_byte,
+    length,
+    locate,
+    moving,
+    next_arrival,
+    set_interrupt,
+    sides_and_sector,
+    start,
+)
 from .floppy_drive import FloppyDrive, set_motor, ticks_of
 
 READ_TRACK, WRITE, READ, WRITE_DELETED, READ_ID, READ_DELETED, FORMAT, SCAN_EQUAL, VERIFY, SCAN_LOW, SCAN_HIGH = (
@@ -222,7 +236,7 @@ class Fdc82077(Chip):
     @reads(7, "Digital Input Register: disk change in bit 7")
     @kernel
     def dir(fdc, now):
-        d = drive_of_dor(fdc)                            # the line is the selected drive's, and a drive is selected with its motor
+        d = drive_of_dor(fdc)  # the line is the selected drive's, and a drive is selected with its motor
         return 0x80 if d.present and d.motor and (d.changed or d.media == 0) else 0
 
     @writes(7, "Configuration Control Register: data rate")

@@ -111,7 +111,8 @@ def recorded(fdc, d):
     """Whether the head can read what is under it: side and cylinder exist, rate and MFM are right."""
     if d.cylinder >= d.cylinders or fdc.side >= d.heads or fdc.cmd[0] & 0x40 == 0: return 0
     k = kbits(fdc)
-    return 1 if k == d.media_rate or k == 300 and d.media_rate == 250 and d.cylinders == 40 else 0     # 360K in a 1.2M drive: 360 rpm
+    # 360K in a 1.2M drive: 360 rpm
+    return 1 if k == d.media_rate or k == 300 and d.media_rate == 250 and d.cylinders == 40 else 0
 
 
 @kernel
@@ -206,7 +207,7 @@ def sense_interrupt(fdc):
             d.done = 0
             fdc.result[0], fdc.result[1] = d.st0, d.pcn
             answer(fdc, 2)
-            more = 0                                     # another seek keeps the line up; the polls after a reset do not
+            more = 0  # another seek keeps the line up; the polls after a reset do not
             for k in range(4):
                 if fdc.drive[k].done and fdc.drive[k].st0 < 0xC0: more = 1
             set_interrupt(fdc, more)

@@ -12,7 +12,7 @@ state; here is what its format is.
 """
 from __future__ import annotations
 
-from .chip import Chip, NEVER, field, keep, kernel
+from .chip import NEVER, Chip, field, keep, kernel
 
 SPIN_UP_US = 300_000
 SECTOR_BYTES = 580                                       # sync, ID, gap 2, sync, 512 data bytes, CRC

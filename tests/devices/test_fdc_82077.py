@@ -17,7 +17,8 @@ DOR, MSR, FIFO, DIR = 0x3F2, 0x3F4, 0x3F5, 0x3F7
 TURN = 200 * MS
 
 
-def image(size=1_474_560): return b"".join(n.to_bytes(4, "little") * 128 for n in range(size // 512))     # each sector says its number
+# each sector says its number
+def image(size=1_474_560): return b"".join(n.to_bytes(4, "little") * 128 for n in range(size // 512))
 
 
 def make(disk=None, drives=2):
@@ -214,7 +215,7 @@ def test_tc_in_the_middle_of_a_sector(pc):
     assert r[:3] == [0, 0, 0] and r[5] == 3 and memory(pc, 701) == (sector(0) + sector(1))[:700] + b"\0"
 
 
-def test_a_sector_takes_the_time_of_the_turn(pc, fdc):                     # 500 kbit/s: 16 us a byte, 580 bytes of ID and data
+def test_a_sector_takes_the_time_of_the_turn(pc, fdc):  # 500 kbit/s: 16 us a byte, 580 bytes of ID and data
     transfer(pc, 6, 0, 0, 1)
     _, ms = transfer(pc, 6, 0, 0, 2); assert 9.2 < ms < 11.2               # the next one is caught in the gap
     _, ms = transfer(pc, 6, 0, 0, 2); assert 199 < ms < 201                # the same one comes a turn later
@@ -223,7 +224,7 @@ def test_a_sector_takes_the_time_of_the_turn(pc, fdc):                     # 500
 def test_head_load_time_after_the_head_was_unloaded(pc):                   # SPECIFY HLT, HUT
     transfer(pc, 6, 0, 0, 1); pc.advance(300 * MS)
     program(pc, 2, 0x1000, 511, 0x44); pc.advance(-pc.clock.now % TURN + TURN - 1 * MS)
-    command(pc, 0x46, 0, 0, 0, 1, 2, 18, 27, 255)                          # 1 ms before the index, 2 ms to load: a turn more
+    command(pc, 0x46, 0, 0, 0, 1, 2, 18, 27, 255)  # 1 ms before the index, 2 ms to load: a turn more
     assert wait(pc) > 200
 
 
@@ -231,7 +232,7 @@ def test_write(pc, fdc):                                                   # 5.1
     fdc.dma.memory.write(0x1000, b"w" * 512 + b"x" * 512)
     r, _ = transfer(pc, 5, 0, 1, 18, n=1, mode=0x48)
     assert r == [0x04, 0, 0, 1, 0, 1, 2] and fdc.disks[0].read(35) == b"w" * 512
-    transfer(pc, 9, 0, 0, 1, count=600, mode=0x48)                         # the rest of the last sector is filled with zeros
+    transfer(pc, 9, 0, 0, 1, count=600, mode=0x48)  # the rest of the last sector is filled with zeros
     assert fdc.disks[0].read(0, 2) == b"w" * 512 + b"x" * 88 + bytes(424)
 
 
@@ -272,7 +273,7 @@ def test_read_id_walks_along_the_track(pc):                                # 5.1
     assert [(b[5] - a[5]) % 18 for a, b in zip(seen, seen[1:])] == [1] * 19
 
 
-def test_read_track(pc):                                                   # 5.1.4: from the index on, ND where an ID differs
+def test_read_track(pc):  # 5.1.4: from the index on, ND where an ID differs
     r, _ = transfer(pc, 2, 0, 0, 1, n=18, mt=0); assert r[:3] == [0, 0, 0] and memory(pc, 18 * 512) == image()[:18 * 512]
     r, _ = transfer(pc, 2, 0, 0, 5, n=3, mt=0); assert r[:3] == [0, 4, 0] and memory(pc, 512) == sector(0)
 
@@ -309,7 +310,7 @@ def test_implied_seek(pc, fdc):                                            # CON
     assert r == [0x24, 0, 0, 10, 1, 5, 2] and memory(pc) == sector(10 * 36 + 18 + 3) and fdc.drive[0].pcn == 10
 
 
-def test_without_dma(fdc):                                                 # SPECIFY ND: every byte through the FIFO, end by EN
+def test_without_dma(fdc):  # SPECIFY ND: every byte through the FIFO, end by EN
     b = ready(image(), nd=1); fdc = b.chips["fdc"]
     command(b, 0x46, 0, 0, 0, 17, 2, 18, 27, 255); assert b.read(MSR) == 0x70
     got = b""
@@ -351,7 +352,7 @@ def test_haste_makes_the_mechanics_faster():
     with pytest.raises(ValueError, match="no floppy drive 2"): b.chips["fdc"].eject(2)
 
 
-def test_only_the_sector_itself_is_left_to_python(pc): assert all_hot(pc) == ["deadline fdc.sector"]
+def test_only_the_sector_itself_is_left_to_python(pc): assert all_hot(pc) == ["deadline fdc.passed"]
 
 
 @pytest.mark.parametrize("seed", range(6))
