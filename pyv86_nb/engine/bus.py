@@ -2,7 +2,7 @@
 
 The board (board/hot.py) fills these tables; no device is imported here.  A *door* is one method of one chip, compiled:
 
-    doors   (function, record, chip, sample)     i64 function(record, a, b, c, now).  function 0: only Python can enter
+    doors   (function, record, chip, sample, controller)   i64 function(record, a, b, c, now); function 0: only Python can
                   read port (0, 0, 0)   write port (value, 0, 0)   pin (n, level, 0)   deadline (0, 0, 0)
                   read memory (address, size, 0)   write memory (address, size, value)
     ports   [0 read, 1 write][log2 size][port] -> door.  Door 0: nobody is there
@@ -14,7 +14,8 @@ The board (board/hot.py) fills these tables; no device is imported here.  A *doo
     samples (function, record, word, bit)        a level that is a function of time, looked at before a chip is entered
 
 An input that is not the OR of what drives it is set, and its chip told; and again, always the first row that differs,
-until none does: as `Backplane` does in Python.  Only rows of chips that were entered can differ: others are not looked at.
+until none does: as `Backplane` does in Python.  Only rows of chips that were entered can differ, so no others are
+looked at.  A door of an interrupt controller (irq_trace.py) has its edges noted when it is left.
 
 `bus.words[NOW]` is the tick of the access: whoever calls has let pass what was due before (`advance_to`).
 """
@@ -26,6 +27,7 @@ from numba import types
 from numba.extending import intrinsic
 
 from .cache import compiled
+from .irq_trace import IrqTrace, note_accept, note_edges
 
 NOW, IPS, UNSETTLED = range(3)                           # words: tick, ticks per guest second, wires wait for Python
 READ, WRITE = range(2)
@@ -40,13 +42,14 @@ I64 = ir.IntType(64)
 class Bus(NamedTuple):
     words: np.ndarray                                    # int64[:], of all chips
     ports: np.ndarray                                    # int16[2, 3, PORTS]
-    doors: np.ndarray                                    # int64[:, 4]
+    doors: np.ndarray                                    # int64[:, 5]
     mmio: np.ndarray                                     # int64[:, 3]
     dues: np.ndarray                                     # int64[:, 2]
     pins: np.ndarray                                     # int64[:, 5]
     pin_rows: np.ndarray                                 # int64[chips + 2]
     sources: np.ndarray                                  # int64[:, 2]
     samples: np.ndarray                                  # int64[:, 4]
+    irq: IrqTrace
 
 
 @intrinsic
@@ -98,9 +101,11 @@ def settle(bus, dirty):
 
 @compiled
 def enter(bus, door, a, b, c):
-    sample = bus.doors[door, 3]
+    sample, controller = bus.doors[door, 3], bus.doors[door, 4]
     if sample: look(bus, sample)
-    return call(bus.doors[door, 0], bus.doors[door, 1], a, b, c, bus.words[NOW])
+    v = call(bus.doors[door, 0], bus.doors[door, 1], a, b, c, bus.words[NOW])
+    if controller: note_edges(bus.words, bus.irq, controller)
+    return v
 
 
 @compiled
@@ -116,31 +121,36 @@ def access(bus, door, a, b, c):
     """Enter a chip and let the wires move."""
     v = enter(bus, door, a, b, c)
     chip = bus.doors[door, 2]
-    if differs(bus.words, bus.pins, bus.sources, bus.pin_rows[chip], bus.pin_rows[chip + 1]) >= 0: settle(bus, 1 << chip)
+    first, end = bus.pin_rows[chip], bus.pin_rows[chip + 1]
+    if differs(bus.words, bus.pins, bus.sources, first, end) >= 0: settle(bus, 1 << chip)
     return v
 
 
 # TIME
 
 @compiled
+def earliest(words, dues):
+    """(tick, row) of the first deadline; NEVER, -1."""
+    best, k = NEVER, -1
+    for i in range(len(dues)):
+        if words[dues[i, 0]] < best: best, k = words[dues[i, 0]], i
+    return best, k
+
+
+@compiled
 def next_deadline(bus):
     """The tick at which something falls due, NEVER if nothing will."""
-    best = NEVER
-    for i in range(len(bus.dues)): best = min(best, bus.words[bus.dues[i, 0]])
-    return bus.words[NOW] if bus.words[UNSETTLED] else best
+    return bus.words[NOW] if bus.words[UNSETTLED] else earliest(bus.words, bus.dues)[0]
 
 
 @compiled
 def advance_to(bus, tick):
-    """Let time pass up to and including this tick.  0: done; 1: stopped at words[NOW], where Python must do what is due."""
+    """Let time pass up to and including this tick.  0: done; 1: stopped at words[NOW], Python must do what is due."""
     while True:
         if bus.words[UNSETTLED]: return 1
-        best, k = NEVER, -1
-        for i in range(len(bus.dues)):
-            when = bus.words[bus.dues[i, 0]]
-            if when < best: best, k = when, i
-        if k < 0 or best > tick: break
-        bus.words[NOW] = max(best, bus.words[NOW])
+        when, k = earliest(bus.words, bus.dues)
+        if k < 0 or when > tick: break
+        bus.words[NOW] = max(when, bus.words[NOW])
         door = bus.dues[k, 1]
         if bus.doors[door, 0] == 0: return 1
         bus.words[bus.dues[k, 0]] = NEVER
@@ -214,4 +224,9 @@ def mmio_write(bus, region, address, size, value):
 def acknowledge(bus):
     """The INTA cycles: the vector.  The master leaves the bus to the slave on line n by answering -1 - n."""
     v = port_read(bus, INTA, 1)
-    return v if v >= 0 else port_read(bus, INTA - 1 - v, 1)
+    if v >= 0: line = v & 7
+    else:
+        v = port_read(bus, INTA - 1 - v, 1)
+        line = 8 | v & 7
+    if v < PYTHON: note_accept(bus.words, bus.irq, line, v)
+    return v
