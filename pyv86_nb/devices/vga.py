@@ -20,10 +20,10 @@ Video Subsystem (1992); the four planes and the CPU's way to them are in vga_mem
 Not emulated: the vertical interrupt (CR11 bits 5-4; rarely wired), video subsystem sleep (3C3h, 46E8h), the light pen, diagnostic bits of status 1,
 the beam's phase after timing registers were written (it is that of a machine which had them from power-on), external dot clocks (2, 3: as 0).
 """
+from . import vga_memory
 from .chip import buffer, field, keep, kernel, memory_reads, memory_writes, pin_out, reads, writes
 from .clock import ticks
 from .pci import PREFETCHABLE, Bar, Header
-from . import vga_memory
 from .vga_vbe import Vbe
 
 VRAM = 16 << 20

@@ -8,6 +8,7 @@
 Repeated scan lines are given once: mode 13h is 320 x 200.
 """
 import numpy as np
+
 from .palette import dac_palette, palette16
 from .raster import Raster, addresses, planes, raster, strips
 

@@ -7,7 +7,9 @@
 Not emulated: underline (monochrome attributes), cursor skew.
 """
 from typing import NamedTuple
+
 import numpy as np
+
 from .palette import palette16
 from .raster import Raster, addresses, planes, raster, strips
 

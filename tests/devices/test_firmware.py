@@ -1,6 +1,8 @@
 """Finding firmware: what is accepted, what is refused, and in which words."""
 import pathlib
+
 import pytest
+
 from pyv86_nb.board import firmware
 
 ROM = b"\x55\xAA\x02" + bytes(1021)

@@ -1,6 +1,9 @@
 """The memory map: 82441FX data sheet ("System address map", PAM, SMRAM) and PCI base addresses, on the engine's physical memory."""
 import numpy as np
 import pytest
+from test_pci import put
+from test_vga import vbe
+
 from pyv86_nb.board.backplane import Backplane
 from pyv86_nb.board.memory_map import MemoryMap, store_bytes
 from pyv86_nb.devices.clock import FakeClock
@@ -8,8 +11,6 @@ from pyv86_nb.devices.i440fx import I440fx
 from pyv86_nb.devices.pci import Bar, Header
 from pyv86_nb.devices.vga import WINDOW, Vga
 from pyv86_nb.engine.memory import PhysicalMemory
-from test_pci import put
-from test_vga import vbe
 
 BIOS = np.random.default_rng(1).integers(0, 255, 0x40000, np.uint8).tobytes()
 VGA_BIOS = b"\x55\xAA\x02" + bytes(range(256)) * 3

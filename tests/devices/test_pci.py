@@ -1,6 +1,7 @@
 """Configuration space against PCI Local Bus Specification 2.1: 3.7.4.1 (mechanism #1), 6.2.5.1 (sizing), 6.2.3 (status); 82441FX and 82371SB
 data sheets."""
 import pytest
+
 from pyv86_nb.board.backplane import Backplane
 from pyv86_nb.devices.clock import FakeClock
 from pyv86_nb.devices.i440fx import I440fx

@@ -3,6 +3,7 @@ VBE registers against the Bochs VBE Display API."""
 import numpy as np
 import pytest
 from vga_modes import MODES, set_mode
+
 from pyv86_nb.board.backplane import Backplane
 from pyv86_nb.devices.clock import FakeClock
 from pyv86_nb.devices.vga import Vga

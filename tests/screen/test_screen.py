@@ -3,13 +3,15 @@ Pictures of graphics modes are compared with QEMU's in tests/devices/test_agains
 import io
 import pathlib
 import sys
+
 import numpy as np
 import pytest
 
 sys.path.insert(0, str(pathlib.Path(__file__).parents[1] / "devices"))
-from test_vga import put, vbe, vga_board                                   # noqa: E402
-from vga_modes import set_mode                                             # noqa: E402
-from pyv86_nb import screen                                                # noqa: E402
+from test_vga import put, vbe, vga_board
+from vga_modes import set_mode
+
+from pyv86_nb import screen
 
 A = np.array([[0, 0, 0, 1, 1, 0, 0, 0], [0, 0, 1, 0, 0, 1, 0, 0], [0, 1, 1, 1, 1, 1, 1, 0], [0, 1, 0, 0, 0, 0, 1, 1]], np.uint8)
 
