@@ -24,8 +24,8 @@ def test_it_knows_the_machine_and_finds_the_functions(pc):
 
 
 def test_it_places_what_it_found(pc):
-    f = pc.map.vga_function
-    assert f.bar(0) == 0xFD000000 and f.bar(0) in pc.map.mapped
+    m = pc.board.memory_map
+    assert m.vga_function.bar(0) == 0xFD000000 and 0xFD000000 in m.mapped
     assert "Using pmtimer, ioport 0xb008" in pc.log and pc.board.read(0xB008, 4) > 0
 
 

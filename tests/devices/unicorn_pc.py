@@ -7,19 +7,8 @@ import unicorn
 from unicorn import x86_const as X
 
 from pyv86_nb.board import firmware
-from pyv86_nb.board.backplane import Backplane
-from pyv86_nb.board.memory_map import MemoryMap, store_bytes
-from pyv86_nb.devices.clock import Clock
-from pyv86_nb.devices.debug_ports import DebugPorts
-from pyv86_nb.devices.fw_cfg import FwCfg, e820
-from pyv86_nb.devices.i440fx import I440fx
-from pyv86_nb.devices.pic_8259 import Pic8259
-from pyv86_nb.devices.piix3 import Piix3
-from pyv86_nb.devices.piix4_pm import Piix4Pm
-from pyv86_nb.devices.pit_8254 import Pit8254
-from pyv86_nb.devices.port_92 import Port92
-from pyv86_nb.devices.rtc_mc146818 import RtcMc146818
-from pyv86_nb.devices.system_port_b import SystemPortB
+from pyv86_nb.board.at_pc import at_pc
+from pyv86_nb.board.memory_map import store_bytes
 from pyv86_nb.devices.vga import WINDOW, Vga
 from pyv86_nb.engine.memory import PhysicalMemory
 
@@ -29,23 +18,11 @@ NOBODY = 1 << 50
 
 class UnicornPc:
     def __init__(self):
-        b = self.board = Backplane(Clock())
-        self.host, isa, self.pm, self.vga, self.debug = I440fx("host"), Piix3("isa"), Piix4Pm("pm"), Vga("vga"), DebugPorts("debug")
-        self.host.connect(1, 0, isa.header, isa)
-        self.pm_function = self.host.connect(1, 3, self.pm.header, self.pm)
-        vga_function = self.host.connect(2, 0, self.vga.header, self.vga)
-        b.at(0x20, Pic8259("pic1", True, 0xF8)); b.at(0xA0, Pic8259("pic2", False, 0xDE)); b.at(0x40, Pit8254("pit"))
-        b.at(0x61, SystemPortB("port61")); b.at(0x70, rtc := RtcMc146818("rtc")); b.at(0x92, Port92("port92"))
-        b.at(0xCF8, self.host); b.at(0xCF9, isa, "reset"); b.at(0xB2, self.pm, "apm"); b.at(0xAFE0, self.pm, "gpe")
-        b.at(0x3C0, self.vga); b.at(0x3D0, self.vga, "color"); b.at(0x3B0, self.vga, "mono"); b.at(0x1CE, self.vga, "vbe")
-        b.at(0x510, FwCfg("fw_cfg", RAM, files={"etc/e820": e820([(0, RAM, 1)])}))
-        b.at(0x80, self.debug, "post"); b.at(0xE9, self.debug, "e9"); b.at(0x402, self.debug, "log")
-        b.power_on()
-        blocks = RAM - (16 << 20) >> 16
-        rtc.ram[0x34], rtc.ram[0x35] = blocks & 255, blocks >> 8
         bios = firmware.bios()
-        self.memory = PhysicalMemory(RAM, store_bytes(bios, self.vga))
-        self.map = MemoryMap(self.memory, self.host, bios, firmware.vga_bios(), self.vga, vga_function, b.region(WINDOW, self.vga))
+        self.memory = PhysicalMemory(RAM, store_bytes(bios, Vga))
+        b = self.board = at_pc(self.memory, bios=bios, vga_bios=firmware.vga_bios())
+        self.host, self.vga, self.debug = (b.chips[n] for n in ("bridge", "vga", "debug"))
+        self.region = [chip for _, chip, _ in b.regions].index(self.vga)
         self.changed, self.shown = True, {}
         self.memory.changed = lambda first, last: setattr(self, "changed", True)
         self.uc = unicorn.Uc(unicorn.UC_ARCH_X86, unicorn.UC_MODE_32)
@@ -58,6 +35,9 @@ class UnicornPc:
         self.uc.reg_write(X.UC_X86_REG_CS, 0xF000)
         self.eip, self.vector, self.log, self.memory_writes = 0xFFF0, None, "", 0
 
+    @property
+    def moved(self): return self.board.chips["cpu"].REMAP
+
     # what the processor asks of the board
     def _in(self, uc, port, size, _):
         self.board.advance(300)
@@ -66,13 +46,13 @@ class UnicornPc:
     def _out(self, uc, port, size, v, _):
         self.board.advance(100)
         self.board.write(port, v, size)
-        if self.host.REMAP or self.vga.REMAP: uc.emu_stop()
+        if self.moved: uc.emu_stop()
 
-    def _read(self, uc, offset, size, _): return self.board.memory_read(0, WINDOW + offset, size)
+    def _read(self, uc, offset, size, _): return self.board.memory_read(self.region, WINDOW + offset, size)
 
     def _write(self, uc, offset, size, v, _):
         self.memory_writes += 1
-        self.board.memory_write(0, WINDOW + offset, size, v & (1 << 8 * size) - 1)
+        self.board.memory_write(self.region, WINDOW + offset, size, v & (1 << 8 * size) - 1)
 
     def _nobody(self, uc, access, address, size, v, _):
         """FFh, but for the local APIC's page, which SeaBIOS takes as given: zeros."""
@@ -98,14 +78,7 @@ class UnicornPc:
         self.eip = int.from_bytes(entry[:2], "little")
 
     def remap(self):
-        """What a board does on REMAP, and Unicorn's own map after it."""
-        self.host.announce()
-        self.map.remap()
-        base = Piix4Pm.base(self.pm_function.config)
-        self.board.move(self.pm, "pm", *([] if base is None else [base]))
-        self.board.place()
-        self.host.REMAP = self.vga.REMAP = 0
-        self.board.settle()
+        self.board.remap()
         if self.changed: self._show()
 
     def _show(self):
@@ -127,10 +100,10 @@ class UnicornPc:
     def run(self, until, slices=400):
         """Run until `until(self)`, asked whenever Unicorn comes back; at most that many milliseconds of it."""
         while slices and not until(self):
-            if self.host.REMAP or self.vga.REMAP: self.remap()
+            if self.moved or self.changed: self.remap()
             self.uc.emu_start(self.eip, 0xFFFFFFFF, timeout=50_000)
             self.eip = self.uc.reg_read(X.UC_X86_REG_EIP)
             if self.vector is not None: self.software_interrupt(self.vector); self.vector = None
-            elif not self.host.REMAP: slices -= 1
+            elif not self.moved: slices -= 1
             self.log += self.debug.drain().decode("latin1")
         return until(self)
