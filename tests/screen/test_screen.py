@@ -173,6 +173,18 @@ def test_vbe_pictures(vga, bpp):
     assert not i[0].any() or bpp == 8
 
 
+def test_indices_and_their_colours_make_the_picture(vga):
+    for name in ("13h", "12h", "04h", "X"):
+        set_mode(vga.home, name)
+        vga.planes[:] = np.random.default_rng(1).integers(0, 256, 1 << 18, np.uint8).tobytes()
+        vga.dac[:] = np.random.default_rng(2).integers(0, 64, 768, np.uint8).tobytes()
+        index, colours = screen.indexed(vga)
+        assert index.dtype == np.uint8 and len(colours) == (256 if name in ("13h", "X") else 16)
+        assert (colours[index] == screen.image(vga)).all()
+    for i, v in ((1, 64), (2, 32), (3, 32), (4, 0x41)): vbe(vga, i, v)
+    assert screen.indexed(vga) is None
+
+
 def test_png_is_read_by_others(vga):
     image = pytest.importorskip("PIL.Image")
     write(vga, 0, 0, "hello", 0x4E)
