@@ -116,6 +116,12 @@ def test_reset_forgets_configuration(bus):
     assert bus.chips["host"].REMAP == 1
 
 
+def test_the_card_lists_the_bus(bus):
+    put(bus, 3, 0x10, 0xC000); put(bus, 3, 4, 1)
+    card = bus.chips["host"].card()
+    assert "00:01.0" in card and "8086:7000" in card and "class 020000" in card and "BAR0 C000h" in card
+
+
 def test_a_taken_place_is_refused(bus):
     with pytest.raises(ValueError, match="taken"): bus.chips["host"].connect(3, 0, CARD)
     with pytest.raises(ValueError, match="power of two"): Bar(100)
