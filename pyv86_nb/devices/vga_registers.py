@@ -6,17 +6,21 @@ The chip keeps its registers as bytes of buffers, since jitted code indexes them
 Not emulated: registers of other makers (all indices above the manual's read as 0).
 """
 
-CRT = ("horizontal total, less 5", "horizontal display end", "start of horizontal blanking", "end of horizontal blanking", "start of horizontal retrace",
-       "end of horizontal retrace", "vertical total, less 2", "overflow: bits 8 and 9 of vertical registers", "preset row scan, byte panning",
-       "maximum scan line, double scan", "cursor start, bit 5: off", "cursor end", "start address, high", "start address, low", "cursor location, high",
+CRT = ("horizontal total, less 5", "horizontal display end", "start of horizontal blanking", "end of horizontal blanking",
+       "start of horizontal retrace", "end of horizontal retrace", "vertical total, less 2",
+       "overflow: bits 8 and 9 of vertical registers", "preset row scan, byte panning", "maximum scan line, double scan",
+       "cursor start, bit 5: off", "cursor end", "start address, high", "start address, low", "cursor location, high",
        "cursor location, low", "vertical retrace start", "vertical retrace end, bit 7: protects CR00-CR07", "vertical display end",
-       "offset: half the address counter's step from row to row", "underline location, bit 6: double words", "start of vertical blanking",
-       "end of vertical blanking", "mode control", "line compare")
-SEQUENCER = ("reset", "clocking mode: 5 off, 3 half dot clock, 0 eight dots", "map mask", "character map select", "memory mode: 3 chain 4, 2 odd/even off")
-GRAPHICS = ("set/reset", "enable set/reset", "colour compare", "rotate, function", "read map select", "mode: 6 256 colours, 5 interleaved, 4 odd/even, 3 read, 1-0 write",
+       "offset: half the address counter's step from row to row", "underline location, bit 6: double words",
+       "start of vertical blanking", "end of vertical blanking", "mode control", "line compare")
+SEQUENCER = ("reset", "clocking mode: 5 off, 3 half dot clock, 0 eight dots", "map mask", "character map select",
+             "memory mode: 3 chain 4, 2 odd/even off")
+GRAPHICS = ("set/reset", "enable set/reset", "colour compare", "rotate, function", "read map select",
+            "mode: 6 256 colours, 5 interleaved, 4 odd/even, 3 read, 1-0 write",
             "miscellaneous: 3-2 window, 1 chain odd/even, 0 graphics", "colour don't care", "bit mask")
-ATTRIBUTE = (*(f"palette {i}" for i in range(16)), "mode control: 7 P5-4 select, 6 256 colours, 5 panning, 3 blink, 2 line graphics, 0 graphics", "overscan colour",
-             "colour plane enable", "horizontal pixel panning", "colour select")
+ATTRIBUTE = (*(f"palette {i}" for i in range(16)),
+             "mode control: 7 P5-4 select, 6 256 colours, 5 panning, 3 blink, 2 line graphics, 0 graphics",
+             "overscan colour", "colour plane enable", "horizontal pixel panning", "colour select")
 
 NAMED = [(f"{prefix}{i:0{digits}X}", buffer, i, doc) for prefix, digits, buffer, docs in (
     ("SR", 1, "seq", SEQUENCER), ("CR", 2, "crtc", CRT), ("GR", 1, "gr", GRAPHICS), ("AR", 2, "attr", ATTRIBUTE)) for i, doc in enumerate(docs)]

@@ -7,7 +7,7 @@ from pyv86_nb import screen
 
 pytest.importorskip("unicorn")
 if not pathlib.Path("/usr/share/seabios/vgabios-stdvga.bin").exists(): pytest.skip("seabios is not installed", allow_module_level=True)
-from unicorn_pc import UnicornPc  # noqa: E402
+from unicorn_pc import UnicornPc
 
 
 @pytest.fixture(scope="module")

@@ -89,7 +89,7 @@ class UnicornPc:
         wanted = {a: (z, int(key[a])) for a, z in zip(cuts, cuts[1:], strict=False) if key[a] != NOBODY}
         for a, (z, k) in list(self.shown.items()):
             if wanted.get(a) != (z, k): self.uc.mem_unmap(a << 12, z - a << 12); del self.shown[a]
-        for a, (z, k) in wanted.items():
+        for a, (z, _) in wanted.items():
             if a in self.shown: continue
             if region[a]: self.uc.mmio_map(a << 12, z - a << 12, self._read, None, self._write, None)
             else:
