@@ -39,7 +39,7 @@ class Options:
     seed: int = 0
     cpu: str = "max"
     tier: str = "auto"
-    bare: str = ""
+    bare: Any = False
 
     @property
     def ticks_per_second(self) -> int:

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from . import regs, timers
+from . import regs
 
 if TYPE_CHECKING:
     from .vm import VM
@@ -224,7 +224,7 @@ class TimerTrace(Recorder):
         every = filter.get("every", 1e-3)
         if isinstance(every, bool) or not isinstance(every, (int, float)) or not math.isfinite(every) or every <= 0:
             raise ValueError(f"every={every!r} is not a time; give guest seconds above 0")
-        known = [str(n) for n in timers.table(self._vm._machine)["name"]]
+        known = [str(n) for n in self._vm._machine.timers()["name"]]
         for name in several(filter.get("timer", ())):
             if name not in known:
                 raise ValueError(f"timer={name!r} is unknown; the timers are {', '.join(known)}")
@@ -245,7 +245,7 @@ class TimerTrace(Recorder):
         if self.next_tick is None or machine.now < self.next_tick:
             return
         count, time = int(machine.processor.instructions), machine.time
-        for t in timers.table(machine):
+        for t in machine.timers():
             if not self._only or t["name"] in self._only:
                 self._row()[...] = (count, time, t["name"], t["output"], t["count"], t["reload"], t["period"])
         self.next_tick = machine.now + self._every
