@@ -128,11 +128,11 @@ class Runner:
         with self.visiting:
             self.visitors += 1
         with self.door:
+            with self.visiting:
+                self.visitors -= 1                       # those who wait are counted, not those who are in
             try:
                 yield
             finally:
-                with self.visiting:
-                    self.visitors -= 1
                 self.door.notify_all()
 
     def breathe(self) -> None:
