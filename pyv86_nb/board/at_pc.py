@@ -1,12 +1,12 @@
 """The PC/AT board, as far as it goes here: who sits where, and which pin is soldered to which."""
 from .backplane import Backplane
+from ..engine.bus import INTA
 from ..devices.chip import Chip, pin_out, pins_in
 from ..devices.pic_8259 import Pic8259
 from ..devices.pit_8254 import Pit8254
 from ..devices.rtc_mc146818 import RtcMc146818
 from ..devices.system_port_b import SystemPortB
 
-INTA = 0x10000                                           # the CPU's INTA cycles, as reads beyond the 64K ports
 
 
 class CpuSocket(Chip):
@@ -37,10 +37,6 @@ def at_pc(clock=None, start=(26, 11, 21, 12, 0, 0), weekday=7):
     cpu.VCC             >> pit.GATE[1]
     port.GATE2          >> pit.GATE[2]
     pit.OUT[2]          >> port.OUT2
+    b.controllers = [(p1, 0), (p2, 8)]
     return b.power_on()
 
-
-def acknowledge(b):
-    """What the CPU does when INTR is high and IF is set: the vector."""
-    v = b.read(INTA)
-    return v if v >= 0 else b.read(INTA - 1 - v)
