@@ -57,15 +57,13 @@ class PcView(VBox):
         super().close()
 
     def _input(self, kind: str, *values: Any) -> None:
-        try:
+        with self.screen.explaining():
             if kind == "insert":
                 name, data = values
                 self.vm._post("insert", DRIVE_FOR_DROPS, name, data)
                 self.screen.say(f"{name} is in drive A:")
             else:
                 self.vm._post(kind, *values)
-        except Exception as error:
-            self.screen.say(str(error) or type(error).__name__)
         self.sender.expect_echo()
 
 

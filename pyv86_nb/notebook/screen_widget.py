@@ -11,11 +11,12 @@ drawn by several threads and stops for good when the page is reloaded while some
 
 from __future__ import annotations
 
+import contextlib
 import itertools
 import pathlib
 import secrets
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import anywidget
@@ -27,7 +28,8 @@ from .audience import Audience
 from .frames import Message
 
 HERE = pathlib.Path(__file__).parent
-SCRIPTS = ("paint.js", "input.js", "pc_view.js")  # one module for the page: a widget's script cannot import its neighbours
+# one module for the page, because a widget's script cannot import its neighbours
+SCRIPTS = ("paint.js", "input.js", "pc_view.js")
 DEFAULT_SIZE = (720, 400)
 
 
@@ -95,6 +97,14 @@ class Screen(anywidget.AnyWidget):
     def say(self, text: str) -> None:
         """Show one sentence over the picture for a few seconds."""
         self.send({"k": "say", "text": text})
+
+    @contextlib.contextmanager
+    def explaining(self) -> Iterator[None]:
+        """Whatever is raised inside is said over the picture: there is no cell that could show a traceback."""
+        try:
+            yield
+        except Exception as error:  # noqa: BLE001 (a refused disk, a closed machine, a bug: the person at the screen must know)
+            self.say(str(error) or type(error).__name__)
 
     def take_focus(self) -> None:
         """Give the keyboard to the screen whose toolbar was just used."""

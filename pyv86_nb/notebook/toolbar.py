@@ -53,7 +53,9 @@ class Toolbar:
         self.scale = Dropdown(options=list(SCALES.items()), value=screen.scale, tooltip="Size of the screen")
         self.scale.observe(lambda change: setattr(self.screen, "scale", change["new"]), "value")
         rate = float(vm.mips)
-        self.speed = Dropdown(options=speed_options(rate), value=rate, tooltip="Guest rate, million instructions a guest second")
+        self.speed = Dropdown(
+            options=speed_options(rate), value=rate, tooltip="Guest rate, million instructions a guest second"
+        )
         self.speed.observe(self._set_speed, "value")
         push = HTML()
         push.add_class("pyv86-push")
@@ -81,10 +83,8 @@ class Toolbar:
             button.add_class(name)
 
         def clicked(_: Button) -> None:
-            try:
+            with self.screen.explaining():
                 action()
-            except Exception as error:
-                self.screen.say(str(error) or type(error).__name__)
             self.refresh(self.vm)
             if focus:
                 self.screen.take_focus()
@@ -120,10 +120,8 @@ class Toolbar:
     def _set_speed(self, change: dict[str, Any]) -> None:
         if self._following or change["new"] is None:
             return
-        try:
+        with self.screen.explaining():
             self.vm.mips = change["new"]
-        except Exception as error:
-            self.screen.say(str(error) or type(error).__name__)
 
     def _screenshot(self) -> None:
         name = time.strftime("pyv86-%Y%m%d-%H%M%S.png")

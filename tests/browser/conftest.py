@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import itertools
+import pathlib
+import sys
 from collections.abc import Callable, Iterator
 from typing import Any
 
+import jlab
 import pytest
 
-from . import jlab
+sys.path.insert(0, str(pathlib.Path(__file__).parents[1] / "notebook"))  # fake_vm
 
 
 def pytest_configure(config: pytest.Config) -> None:

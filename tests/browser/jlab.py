@@ -20,7 +20,9 @@ import urllib.request
 from collections.abc import Callable
 from typing import Any
 
-CHROMIUM = next((path for name in ("chromium", "chromium-browser", "google-chrome") if (path := shutil.which(name))), None)
+CHROMIUM = next(
+    (path for name in ("chromium", "chromium-browser", "google-chrome") if (path := shutil.which(name))), None
+)
 CHROME_ARGS = [
     "--no-sandbox",
     "--headless",
@@ -34,7 +36,11 @@ CHROME_ARGS = [
 ROOT = pathlib.Path(__file__).resolve().parents[2]
 SETTINGS = {
     # news and update checks need the network
-    "@jupyterlab/apputils-extension/notification": {"checkForUpdates": False, "fetchNews": "false", "doNotDisturbMode": True},
+    "@jupyterlab/apputils-extension/notification": {
+        "checkForUpdates": False,
+        "fetchNews": "false",
+        "doNotDisturbMode": True,
+    },
     # windowed cells re-attach DOM nodes under the driver's feet
     "@jupyterlab/notebook-extension/tracker": {"windowingMode": "none"},
 }
@@ -86,7 +92,11 @@ class Lab:
             "JUPYTERLAB_WORKSPACES_DIR": "workspaces",
         }
         paths = os.pathsep.join([str(ROOT), str(ROOT / "tests" / "notebook"), os.environ.get("PYTHONPATH", "")])
-        environment = {**os.environ, **{name: str(self.home / folder) for name, folder in folders.items()}, "PYTHONPATH": paths}
+        environment = {
+            **os.environ,
+            **{name: str(self.home / folder) for name, folder in folders.items()},
+            "PYTHONPATH": paths,
+        }
         self.log = self.home / "lab.log"
         with self.log.open("w") as log:
             self.process = subprocess.Popen(
@@ -141,8 +151,12 @@ class Lab:
 class Notebook:
     """A notebook open in a page of its own. `page` is playwright's."""
 
-    def __init__(self, browser: Any, lab: Lab, name: str, *, viewport: tuple[int, int] = (1400, 1100), script: str = "") -> None:
-        self.context = browser.new_context(viewport={"width": viewport[0], "height": viewport[1]}, accept_downloads=True)
+    def __init__(
+        self, browser: Any, lab: Lab, name: str, *, viewport: tuple[int, int] = (1400, 1100), script: str = ""
+    ) -> None:
+        self.context = browser.new_context(
+            viewport={"width": viewport[0], "height": viewport[1]}, accept_downloads=True
+        )
         self.page = self.context.new_page()
         self.console: list[tuple[str, str]] = []
         self.page.on("console", lambda message: self.console.append((message.type, message.text)))

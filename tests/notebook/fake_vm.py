@@ -49,7 +49,9 @@ test_font.__test__ = False  # not a test
 class FakeVM:
     """A text screen of `rows` x `columns`; while it runs, a counter moves in the last row `rate` times a second."""
 
-    def __init__(self, name: str = "fake", rows: int = 25, columns: int = 80, *, rate: float = 20.0, height: int = 16) -> None:
+    def __init__(
+        self, name: str = "fake", rows: int = 25, columns: int = 80, *, rate: float = 20.0, height: int = 16
+    ) -> None:
         self.name, self.rate = name, rate
         self.cells = np.full((rows, columns), 0x0720, np.uint16)
         self.font, self.font_version = test_font(height), 1
