@@ -216,7 +216,7 @@ class View {
     this.message.setAttribute("role", "status");
     this.line = make("div", "pyv86-status", this.root);
     this.lamp = make("span", "pyv86-lamp", this.line);
-    this.parts = ["state", "mode", "speed", "time"].map((name) => make("span", `pyv86-${name}`, this.line));
+    this.parts = ["state", "mode", "time", "speed"].map((name) => make("span", `pyv86-${name}`, this.line));
     this.hint = make("span", "pyv86-hint", this.line);
 
     this.lifetime = new AbortController();
@@ -268,7 +268,7 @@ class View {
   showStatus() {
     const status = this.model.get("status") || {};
     this.lamp.dataset.state = status.running ? "running" : "stopped";
-    const texts = [status.state, status.mode, status.speed, status.time];
+    const texts = [status.state, status.mode, status.time, status.speed];
     this.parts.forEach((part, i) => {
       if (part.textContent !== (texts[i] || "")) part.textContent = texts[i] || "";
     });

@@ -94,7 +94,7 @@ class Sender:
                 "state": str(vm.state),
                 "running": running,
                 "mode": self._mode,
-                "speed": f"{speed:.1f} MIPS" if speed < 99.95 else f"{speed:.0f} MIPS",
+                "speed": "" if not running else f"{speed:.1f} MIPS" if speed < 99.95 else f"{speed:.0f} MIPS",
                 "time": clock_text(float(vm.time)),
             }
             if status != self.screen.status:

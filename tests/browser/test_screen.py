@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import time
 from typing import Any
 
@@ -18,6 +19,13 @@ from fake_vm import FakeVM, test_font
 from pyv86_nb.notebook.pc_view import view, mimebundle
 vm = FakeVM()
 vm.cursor[4] = False
+"""
+INDEXED = """y, x = np.mgrid[:200, :320]
+indices = ((x ^ y) & 255).astype(np.uint8)
+palette = np.stack([np.arange(256), np.arange(256)[::-1], (np.arange(256) * 7) % 256], 1).astype(np.uint8)
+"""
+DIRECT = """y, x = np.mgrid[:600, :800]
+rgb = np.stack([x & 255, y & 255, x // 4 & 255], 2).astype(np.uint8)
 """
 CANVAS = ".pyv86-box canvas"
 
@@ -36,7 +44,7 @@ def twin(code: str = "") -> FakeVM:
     """The machine of the kernel, built again here by the same lines."""
     vm = FakeVM()
     vm.cursor[4] = False
-    exec(code, {"vm": vm, "np": np, "test_font": make_font, "FakeVM": FakeVM})
+    exec(code, {"vm": vm, "np": np, "test_font": make_font, "FakeVM": FakeVM})  # noqa: S102 (lines of this file)
     return vm
 
 
@@ -68,12 +76,10 @@ def test_graphics_modes(notebook) -> None:
     page = notebook(
         [
             SETUP + "view(vm)",
-            "y, x = np.mgrid[:200, :320]\npal = np.stack([np.arange(256), np.arange(256)[::-1], (np.arange(256) * 7) % 256], 1)"
-            ".astype(np.uint8)\nvm.graphics = dict(mode='320x200x8', indices=((x ^ y) & 255).astype(np.uint8), palette=pal)",
+            INDEXED + "vm.graphics = dict(mode='320x200x8', indices=indices, palette=palette)",
             "vm.graphics['indices'][50:90, 100:200] = 77; vm.graphics['indices'][199, 319] = 1",
-            "vm.graphics['palette'] = pal[::-1].copy()",
-            "y, x = np.mgrid[:600, :800]\nvm.graphics = dict(mode='800x600x24', rgb=np.stack([x & 255, y & 255, x // 4 & 255], 2)"
-            ".astype(np.uint8))",
+            "vm.graphics['palette'] = palette[::-1].copy()",
+            DIRECT + "vm.graphics = dict(mode='800x600x24', rgb=rgb)",
             "vm.graphics['rgb'][100:300, 100:300] = (1, 2, 3)",
             "vm.graphics = None",
         ]
@@ -81,9 +87,9 @@ def test_graphics_modes(notebook) -> None:
     page.run(0)
     canvas = page.page.locator(CANVAS)
     canvas.wait_for()
-    y, x = np.mgrid[:200, :320]
-    indices = ((x ^ y) & 255).astype(np.uint8)
-    palette = np.stack([np.arange(256), np.arange(256)[::-1], (np.arange(256) * 7) % 256], 1).astype(np.uint8)
+    here: dict[str, Any] = {"np": np}
+    exec(INDEXED + DIRECT, here)  # noqa: S102 (lines of this file)
+    indices, palette, rgb = here["indices"], here["palette"], here["rgb"]
     page.run(1)
     show(page, canvas, palette[indices])
     assert canvas.bounding_box()["width"] == pytest.approx(640), "320x200 is shown as 640x400"
@@ -94,8 +100,6 @@ def test_graphics_modes(notebook) -> None:
     page.run(3)
     show(page, canvas, palette[::-1][indices])
     page.run(4)
-    y, x = np.mgrid[:600, :800]
-    rgb = np.stack([x & 255, y & 255, x // 4 & 255], 2).astype(np.uint8)
     show(page, canvas, rgb)
     page.run(5)
     rgb[100:300, 100:300] = 1, 2, 3
@@ -135,7 +139,7 @@ def test_cursor_and_blinking(notebook) -> None:
     while time.monotonic() < end:
         samples.append((time.monotonic(), *page.page.evaluate(pixel)))
         time.sleep(0.01)
-    edges = [sum(a[i] != b[i] for a, b in zip(samples, samples[1:], strict=False)) for i in (1, 2)]
+    edges = [sum(a[i] != b[i] for a, b in itertools.pairwise(samples)) for i in (1, 2)]
     assert 15 <= edges[0] <= 30, f"the cursor changes every 8 of 70 frames: {edges}"
     assert 7 <= edges[1] <= 15, f"characters change every 16: {edges}"
     page.run(2)
