@@ -98,7 +98,11 @@ class Screen {
   }
 
   send(message, buffers) {
-    this.model.send({ ...message, c: this.client, v: this.visible() }, undefined, buffers);
+    try {
+      this.model.send({ ...message, c: this.client, v: this.visible() }, undefined, buffers);
+    } catch (error) {
+      console.debug("pyv86_nb: not sent, the kernel is gone", error); // restarted: the silence below says it
+    }
   }
 
   receive(message, buffers) {
@@ -141,7 +145,7 @@ class Screen {
   sign() {
     this.lastSign = performance.now();
     this.asked = 0;
-    for (const view of this.views) view.box.classList.remove("pyv86-silent");
+    for (const view of this.views) view.root.classList.remove("pyv86-silent");
   }
 
   listenForKernel() {
@@ -151,7 +155,7 @@ class Screen {
     }
     const silence = performance.now() - this.lastSign;
     if (silence < SILENCE_MS) return;
-    for (const view of this.views) view.box.classList.add("pyv86-silent");
+    for (const view of this.views) view.root.classList.add("pyv86-silent");
     if (this.asked < ASK_AGAIN_MS.length && silence > SILENCE_MS + ASK_AGAIN_MS[this.asked]) {
       this.asked++;
       this.send({ t: "views" });

@@ -8,8 +8,8 @@ The machine is known by its public names and these hooks:
     vm._view_state()          the video state (frames.py), cheap and without side effects; any thread
     vm._post(event, *values)  enqueue input, from any thread: ("key_down", code) ("key_up", code) ("release_all",)
                               ("mouse", dx, dy, wheel, buttons) ("paste", text) ("insert", "fda", name, data)
-    vm.start() vm.pause() vm.reset() vm.running vm.state vm.mips vm.measured_mips vm.time
-    vm.screen.png() vm.keyboard.press("ctrl+alt+delete"); optional: vm.snapshot() vm.restore(state) vm.closed
+    vm.start() vm.pause() vm.reset() vm.running vm.state ("closed" at the end) vm.mips vm.measured_mips vm.time
+    vm.screen.png() vm.keyboard.press("ctrl+alt+delete"); optional: vm.snapshot() vm.restore(state)
 """
 
 from __future__ import annotations

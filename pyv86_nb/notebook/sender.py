@@ -130,16 +130,18 @@ class Sender:
                 pause = self.interval(now) - (time.monotonic() - now)
                 self._complaint = ""
             except Exception as error:  # noqa: BLE001 (a picture that cannot be had must not end the thread that shows the next)
-                self._complain(error, now)
-                if getattr(self.vm, "closed", False):
+                if self._complain(error, now) == "closed":
                     return
             self._wake.wait(max(pause, 0.001))
             self._wake.clear()
 
-    def _complain(self, error: Exception, now: float) -> None:
+    def _complain(self, error: Exception, now: float) -> str:
+        """Say what went wrong, once; the machine's state, so that a closed one ends the thread."""
         text = str(error) or type(error).__name__
-        self.screen.status = {**self.screen.status, "running": False, "state": str(getattr(self.vm, "state", "closed"))}
+        state = str(self.vm.state)
+        self.screen.status = {**self.screen.status, "running": False, "state": state, "speed": ""}
         if text != self._complaint:
             self._complaint = text
             self.screen.say(text)
         self.screen.beat(now)
+        return state

@@ -97,7 +97,7 @@ def test_nobody_looks_nothing_is_sent(notebook, how: str) -> None:
 
 
 def test_view_of_a_deleted_cell_is_forgotten(notebook) -> None:
-    page = notebook([SETUP, "w", COUNT])
+    page = notebook([SETUP, "w", COUNT], viewport=(1400, 2000))  # both in sight
     page.run(0)
     page.run(1)
     page.page.locator(CANVAS).nth(1).wait_for()
@@ -118,6 +118,35 @@ def test_dead_kernel_greys_the_screen(notebook) -> None:
     time.sleep(0.5)
     page.shot("silent.png")
     assert "grayscale" in canvas.evaluate("e => getComputedStyle(e).filter")
+
+
+def test_restarted_kernel_greys_the_screen_and_a_new_run_revives_it(notebook) -> None:
+    page = notebook([SETUP])
+    page.run(0)
+    canvas = page.page.locator(CANVAS)
+    wait_until(lambda: moves(page, canvas), 15, "the counter")
+    page.page.get_by_text("Kernel", exact=True).click()
+    page.page.get_by_text("Restart Kernel…", exact=True).click()
+    page.dismiss_dialogs()
+    page.page.locator(".pyv86-silent").wait_for(timeout=15000)
+    page.shot("restarted.png")
+    page.run(0)
+    wait_until(lambda: not page.page.locator(".pyv86-silent").count() and moves(page, canvas), 15, "a new machine")
+    assert not [line for line in page.console if line[0] == "pageerror"]
+
+
+@pytest.mark.parametrize("kernel", ["with subshells", "without"])
+def test_screen_appears_while_the_cell_still_runs(notebook, kernel: str) -> None:
+    old = "import pyv86_nb.notebook.screen_widget as s, pyv86_nb.notebook.toolbar as t\ns.deliver_during_cells = t.deliver_during_cells = "
+    setup = (old + "lambda widget: None\n" if kernel == "without" else "") + SETUP
+    page = notebook(
+        [setup.replace("w = view(vm)\nw", "w = view(vm); w.displayed(); display(w)\nimport time; time.sleep(8)")]
+    )
+    page.run(0, wait=False)
+    canvas = page.page.locator(CANVAS)
+    canvas.wait_for(timeout=10000)
+    wait_until(lambda: moves(page, canvas), 6, "the counter")
+    assert "*" in page.prompt(0), "the cell still runs"
 
 
 def test_paused_machine_is_not_taken_for_a_dead_kernel(notebook) -> None:

@@ -75,9 +75,14 @@ class FakeVM:
     def __repr__(self) -> str:
         return f"<FakeVM {self.name}>"
 
+    def _repr_mimebundle_(self, include: object = None, exclude: object = None) -> tuple[dict, dict]:
+        from pyv86_nb.notebook.pc_view import mimebundle
+
+        return mimebundle(self, include, exclude)
+
     @property
     def state(self) -> str:
-        return "running" if self.running else "paused"
+        return "closed" if self.closed else "running" if self.running else "paused"
 
     @property
     def measured_mips(self) -> float:
