@@ -10,7 +10,9 @@ from __future__ import annotations
 import threading
 from collections import deque
 
-ACK_EVERY = 0.25  # s: at most so often a frame asks to be acknowledged; each answer costs the kernel a message
+ACK_EVERY = 0.25  # s: at most so often a frame asks to be acknowledged; each answer costs the kernel a message ...
+ACK_SELDOM = 1.0  # ... and lights its busy sign for a moment, so a page that answers within PROMPT is asked this seldom
+PROMPT = 0.1
 GONE_AFTER = 5.0  # s of silence, while another page answers, after which a page is taken for closed
 UNKNOWN_FOR = 30.0  # s after being displayed during which a page that cannot report yet is assumed to be there
 
@@ -24,6 +26,7 @@ class Audience:
         self._asked: deque[tuple[int, float]] = deque()
         self._shown_at = float("-inf")
         self._next_ack = float("-inf")
+        self._prompt = True
 
     def displayed(self, now: float) -> None:
         """A cell has just shown the screen. While it still runs, the page's reports may not reach the kernel."""
@@ -65,17 +68,18 @@ class Audience:
         with self._lock:
             if now < self._next_ack:
                 return False
-            self._next_ack = now + ACK_EVERY
+            self._next_ack = now + (ACK_SELDOM if self._prompt else ACK_EVERY)
             self._asked.append((number, now))
             if len(self._asked) > 64:
                 del self._asked[1]  # the oldest says how late the page is
             return True
 
-    def answered(self, number: int) -> None:
+    def answered(self, number: int, now: float) -> None:
         """A page has painted message `number`."""
         with self._lock:
             while self._asked and self._asked[0][0] <= number:
-                self._asked.popleft()
+                _, when = self._asked.popleft()
+                self._prompt = now - when < PROMPT
 
     def lag(self, now: float) -> float:
         """Age in seconds of the oldest question without an answer."""
@@ -86,3 +90,4 @@ class Audience:
         """Questions asked before a pause or a reload will not be answered."""
         with self._lock:
             self._asked.clear()
+            self._next_ack = float("-inf")

@@ -132,7 +132,7 @@ class Screen(anywidget.AnyWidget):
             self.audience.restart()
             self.on_audience(kind == "ready")
         if kind == "ack":
-            self.audience.answered(int(content["n"]))
+            self.audience.answered(int(content["n"]), now)
         elif kind == "key":
             self.on_input("key_down" if content["d"] else "key_up", str(content["code"]))
         elif kind == "release":

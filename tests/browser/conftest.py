@@ -44,13 +44,14 @@ def chromium() -> Iterator[Any]:
 
 @pytest.fixture
 def notebook(lab: jlab.Lab, chromium: Any) -> Iterator[Callable[..., jlab.Notebook]]:
-    """notebook(cells, **options) -> Notebook"""
+    """notebook(cells, **options) -> Notebook; instead of cells, the name of a notebook that is there already."""
     pages: list[jlab.Notebook] = []
     names = itertools.count()
 
-    def make(cells: list[str], **options: Any) -> jlab.Notebook:
-        name = f"test{next(names)}-{id(pages)}.ipynb"
-        lab.write(name, cells)
+    def make(cells: list[str] | str, **options: Any) -> jlab.Notebook:
+        name = cells if isinstance(cells, str) else f"test{next(names)}-{id(pages)}.ipynb"
+        if isinstance(cells, list):
+            lab.write(name, cells)
         pages.append(jlab.Notebook(chromium, lab, name, **options))
         return pages[-1]
 

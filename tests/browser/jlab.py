@@ -154,6 +154,7 @@ class Notebook:
     def __init__(
         self, browser: Any, lab: Lab, name: str, *, viewport: tuple[int, int] = (1400, 1100), script: str = ""
     ) -> None:
+        self.name = name
         self.context = browser.new_context(
             viewport={"width": viewport[0], "height": viewport[1]}, accept_downloads=True
         )

@@ -167,3 +167,23 @@ def test_closed_view_leaves_the_page(notebook) -> None:
     page.run(2)
     wait_until(lambda: page.page.locator(CANVAS).count() == 1, 10, "another view")
     assert not [line for line in page.console if line[0] == "pageerror"]
+
+
+def test_two_pages_of_one_notebook(notebook) -> None:
+    one = notebook([SETUP, COUNT, "print(json.dumps([e[2:] for e in vm.events]))"])
+    one.run(0)
+    first = one.page.locator(CANVAS)
+    wait_until(lambda: moves(one, first), 15, "the counter")
+    one.page.keyboard.press("Control+s")
+    time.sleep(1.0)
+    two = notebook(one.name)
+    second = two.page.locator(CANVAS)
+    second.wait_for(timeout=30000)
+    wait_until(lambda: moves(two, second) and moves(one, first), 15, "the counter on both pages")
+    wait_until(lambda: one.value(1)[2] == 2, 10, "two views")
+    second.click()
+    two.page.keyboard.press("q")
+    wait_until(lambda: ["key_up", "KeyQ"] in one.value(2), 10, "a key from the second page")
+    two.context.close()
+    wait_until(lambda: one.value(1)[2] == 1, 20, "one view")
+    assert moves(one, first)

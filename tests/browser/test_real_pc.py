@@ -13,6 +13,16 @@ from jlab import wait_until
 pytestmark = [pytest.mark.browser, pytest.mark.boot]
 
 CANVAS = ".pyv86-box canvas"
+SIDE_BY_SIDE = """from ipywidgets import HBox
+from pyv86_nb import VM, demo
+from pyv86_nb.notebook.pc_view import view
+pcs = []
+for _ in range(2):
+    vm = VM(bare='real', clock='wall')
+    vm.load(0x7C00, demo.program(), entry=0x7C00)
+    vm.start()
+    pcs.append(vm)
+HBox([view(vm) for vm in pcs])"""
 FIRST_COMPILE = 120  # s: a computer that has never run the engine compiles it first
 
 
@@ -90,14 +100,7 @@ def test_freedos(notebook, image, seabios) -> None:
 
 
 def test_two_pcs_side_by_side(notebook) -> None:
-    page = notebook(
-        [
-            "from ipywidgets import HBox\nfrom pyv86_nb import VM, demo\nfrom pyv86_nb.notebook.pc_view import view\npcs = []\n"
-            "for _ in range(2):\n    vm = VM(bare='real', clock='wall'); vm.load(0x7C00, demo.program(), entry=0x7C00)\n"
-            "    vm.start(); pcs.append(vm)\nHBox([view(vm) for vm in pcs])"
-        ],
-        viewport=(1900, 1000),
-    )
+    page = notebook([SIDE_BY_SIDE], viewport=(1900, 1000))
     page.run(0, timeout=FIRST_COMPILE)
     both, font = page.page.locator(CANVAS), glyphs.demo_font()
     for i, word in enumerate(["left", "right"]):

@@ -199,7 +199,7 @@ def test_late_page_gets_fewer_frames(vm, view) -> None:
     assert sender.interval(100.1) == pytest.approx(1 / 30)
     assert sender.interval(102.0) == pytest.approx(1 / 10)
     assert sender.interval(120.0) == pytest.approx(1 / 4)
-    audience.answered(1)
+    audience.answered(1, 120.0)
     assert sender.interval(120.0) == pytest.approx(1 / 30)
 
 
@@ -213,11 +213,24 @@ def test_audience() -> None:
     audience.heard("b", 1, 3.0)
     assert audience.views() == 3
     assert audience.ask(1, 3.0)
-    assert not audience.ask(2, 3.1), "questions are sparse"
+    assert not audience.ask(2, 3.9), "questions are sparse"
     audience.heard("a", 2, 4.0 + GONE_AFTER)
     assert audience.views() == 2, "b was asked and is silent while a answers"
     audience.left("a")
     assert audience.views() == 0
+
+
+def test_a_late_page_is_asked_more_often() -> None:
+    audience = Audience()
+    audience.heard("a", 1, 0.0)
+    assert audience.ask(1, 1.0)
+    audience.answered(1, 1.4)
+    assert audience.ask(2, 2.1)
+    assert not audience.ask(3, 2.2)
+    assert audience.ask(4, 2.4)
+    audience.answered(4, 2.45)
+    assert audience.ask(5, 2.7)
+    assert not audience.ask(6, 3.6)
 
 
 def test_silence_of_all_pages_is_a_busy_kernel() -> None:
