@@ -10,6 +10,9 @@ import numpy as np
 
 from . import screen as video
 from .board import timers
+from .board.rate import set_rate
+from .engine import irq_trace
+from .engine.bus import earliest
 from .options import Options
 
 KEYS_IN_FLIGHT = 4                                       # typed text waits while more codes than this are on their way
@@ -46,14 +49,15 @@ class Machine:
 
     def set_rate(self, ips: int) -> None:
         """Another number of ticks a guest second, from now on.  Guest time does not jump."""
-        before = int(self.board.clock.now)
-        self.board.set_rate(ips)
-        self.shift += before - int(self.board.clock.now)
+        gone = set_rate(self.board, ips)
+        self.processor.cpu["tsc_offset"] += gone
+        self.processor.cpu["extra"] -= gone
+        self.shift += gone
 
     @property
     def next_deadline(self) -> int:
         """The tick at which something falls due by itself."""
-        return int(self.board.next_deadline()) + self.shift
+        return int(earliest(self.board.words, self.board.dues)[0]) + self.shift
 
     # RUNNING
 
@@ -101,12 +105,20 @@ class Machine:
         if self.keyboard is not None:
             (self.keyboard.press if down else self.keyboard.release)(code)
 
+    def move_mouse(self, dx: int, dy: int, wheel: int) -> None:
+        if self.keyboard is not None:
+            self.keyboard.move_mouse(dx, dy, wheel)
+
+    def mouse_button(self, n: int, down: bool) -> None:
+        if self.keyboard is not None:
+            self.keyboard.mouse_button(n, down)
+
     def scancodes(self, codes: bytes) -> None:
         if self.keyboard is not None:
             self.keyboard.scancodes(codes)
 
     def keyboard_has_room(self) -> bool:
-        return self.keyboard is None or self.keyboard.room() >= KEYS_IN_FLIGHT
+        return self.keyboard is None or self.keyboard.room >= KEYS_IN_FLIGHT
 
     def uart(self, n: int) -> Any:
         return self.uarts[n]
@@ -131,13 +143,28 @@ class Machine:
             raise ValueError("this machine has no floppy controller")
         self.fdc.insert(number, disk)
 
-    def image(self, disk: Any) -> bytes:
-        return bytes(disk.image())
-
     # NUMBERS
 
     def timers(self) -> np.ndarray:
         return timers.table(self.board, int(self.board.clock.now) + int(self.processor.cpu["tsc_offset"][0]))
+
+
+    # THE INTERRUPT TRACE: the board writes it
+
+    def irq_ring(self, capacity: int) -> None:
+        """Begin anew with a ring of `capacity` rows.  Jitted code holds the arrays, so the bus gets new ones."""
+        self.board.irq = self.board.irq._replace(ring=np.zeros(capacity, irq_trace.ROW))
+        if self.board.bus is not None:
+            self.board.bus = self.board.bus._replace(irq=self.board.irq)
+            self.processor.bus = self.board.bus
+        self.irq_clear()
+        self.irq_recording(True)
+
+    def irq_recording(self, on: bool) -> None:
+        self.board.irq.state[irq_trace.ON] = on
+
+    def irq_clear(self) -> None:
+        self.board.irq.state[irq_trace.HEAD] = 0
 
 
 def assemble(o: Options, disks: list[Any]) -> Machine:

@@ -35,27 +35,22 @@ class Drive:
         self._vm._check_open()
         disk, source = medium(self.name, given)
         self._vm._post("insert", self.name, source, disk)
+        self._vm._settle_inputs()
 
     def eject(self) -> None:
         """Take the floppy out; its changes are lost unless saved."""
         self._vm._check_open()
         self._vm._post("eject", self.name)
+        self._vm._settle_inputs()
 
     def save(self, path: str | os.PathLike[str]) -> Path:
         """Write the whole image as it is now, with what the guest wrote.  Answers the path."""
-        target = Path(path).expanduser()
-        if target.is_dir():
-            raise ValueError(f"save({str(path)!r}): that is a directory; give the path of a file")
-        if not target.absolute().parent.is_dir():
-            raise FileNotFoundError(f"save({str(path)!r}): the directory {target.absolute().parent} does not exist; make it first")
         self._vm._settle_inputs()
         with self._vm._at_rest() as machine:
             disk = machine.disk(self.number)
             if disk is None:
                 raise ValueError(f"there is no disk in {self.name}; put one in with vm.{self.name}.insert(path)")
-            data = machine.image(disk)
-        target.write_bytes(data)
-        return target
+            return disk.save(path)
 
     def __repr__(self) -> str:
         disk = self.disk
@@ -63,12 +58,12 @@ class Drive:
 
 
 def medium(name: str, given: Any) -> tuple[Any, str]:
-    """(Disk, what it was made from) of a path, bytes or Disk."""
+    """(Disk, what it was made from) of a path, bytes or Disk.  Every refusal names the option."""
     from .media.disk import Disk
 
     if isinstance(given, Disk):
-        return given, "disk"
-    checked = options.source(name, given)
-    if checked is None:
+        return given, given.name
+    if given is None:
         raise TypeError(f"{name} takes a path, bytes or a Disk, not None; vm.{name}.eject() takes a disk out")
-    return Disk(checked), str(checked) if isinstance(checked, Path) else f"{len(checked):,} bytes"
+    disk = Disk(options.source(name, given))
+    return disk, disk.name

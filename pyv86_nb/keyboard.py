@@ -68,20 +68,28 @@ class Keyboard:
 
 
 class Mouse:
-    """The mouse of the machine: this version's board has none."""
+    """The PS/2 mouse of the machine."""
+
+    BUTTONS = ("left", "right", "middle")
 
     def __init__(self, vm: VM) -> None:
         self._vm = vm
 
     def move(self, dx: int, dy: int) -> None:
-        self._absent()
+        """Counts to the right and downwards."""
+        self._vm._check_open()
+        for n in (dx, dy):
+            if isinstance(n, bool) or not isinstance(n, int) or abs(n) > 4096:
+                raise ValueError(f"move({dx!r}, {dy!r}): give two ints from -4096 to 4096")
+        self._vm._post("mouse", dx, dy, 0, None)
 
     def click(self, button: str = "left") -> None:
-        self._absent()
-
-    def _absent(self) -> None:
+        """Press a button ("left", "right", "middle") and release it."""
         self._vm._check_open()
-        raise ValueError("the board of this version has no mouse; use vm.keyboard")
+        if button not in self.BUTTONS:
+            raise ValueError(f"click({button!r}): the buttons are {', '.join(self.BUTTONS)}")
+        n = self.BUTTONS.index(button)
+        self._vm._post("movements", (("button", n, True), ("button", n, False)))
 
 
 def movements(text: str) -> list[Event]:

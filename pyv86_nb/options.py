@@ -14,7 +14,8 @@ from pathlib import Path
 from typing import Any
 
 UNITS = {"": 1, "K": 1 << 10, "M": 1 << 20, "G": 1 << 30}
-PAGE, LEAST, FIRMWARE_NEEDS, MOST = 1 << 12, 64 << 10, 1 << 20, 3 << 30  # above 3 GiB begin the PCI devices and the BIOS
+PAGE, LEAST, MOST = 1 << 12, 1 << 20, 3 << 30             # above 3 GiB begin the PCI devices and the BIOS
+LEAST_MIPS = 1.2                                         # an 8254 pulse lasts one CLK of 1.193182 MHz; with fewer ticks a second it would vanish
 TIERS = ("auto", "python", "threaded", "native")
 CLOCKS = ("auto", "virtual", "wall")
 BARE = {False: "", True: "flat", "flat": "flat", "real": "real"}
@@ -74,8 +75,6 @@ def check(**given: Any) -> Options:
         for name in ("bios", "vga_bios"):
             if getattr(o, name) is not None:
                 raise ValueError(f"{name}= was given together with bare={o.bare!r}, which means no firmware; leave one of them out")
-    elif made["memory"] < FIRMWARE_NEEDS:
-        raise ValueError(f"memory={o.memory!r} is too little for firmware, which needs at least 1M; give more, or bare=\"real\"")
     media = {name: source(name, getattr(o, name)) for name in ("bios", "vga_bios", "fda", "fdb")}
     return Options(**made, **media)
 
@@ -89,7 +88,7 @@ def memory_size(given: int | str) -> int:
         raise TypeError(f"memory= takes an int of bytes or a text such as \"64M\", not {given!r}")
     n = int(text[1]) * UNITS[text[2].upper()] if text else int(given)
     if not LEAST <= n <= MOST:
-        raise ValueError(f"memory={given!r} is {n:,} bytes; this PC takes from 64K to 3G")
+        raise ValueError(f"memory={given!r} is {n:,} bytes; this PC takes from 1M to 3G")
     if n % PAGE:
         raise ValueError(f"memory={given!r} is not a whole number of 4K pages; the nearest is {max(n // PAGE * PAGE, LEAST)}")
     return n
@@ -99,8 +98,8 @@ def rate(mips: float) -> int:
     """Ticks per guest second from millions a second."""
     if isinstance(mips, bool) or not isinstance(mips, (int, float)):
         raise TypeError(f"mips= takes a number of millions of instructions a guest second, not {mips!r}")
-    if not math.isfinite(mips) or not 0.01 <= mips <= 100_000:
-        raise ValueError(f"mips={mips!r} is out of range; give a number from 0.01 to 100000 (the default is 100)")
+    if not math.isfinite(mips) or not LEAST_MIPS <= mips <= 100_000:
+        raise ValueError(f"mips={mips!r} is out of range; give a number from {LEAST_MIPS} (the timer's own clock) to 100000; the default is 100")
     return round(mips * 1e6)
 
 

@@ -71,7 +71,7 @@ class Registers:
         """One row: instruction (u8), time (f8, guest seconds), then every register (u4; selectors u2; gdtr and idtr as base and limit)."""
         out = np.zeros(1, DTYPE)
         with self._vm._at_rest() as machine:
-            fill(out[0], machine)
+            out[0] = values(machine)
         return out
 
     def __repr__(self) -> str:
@@ -81,11 +81,11 @@ class Registers:
                           "  ".join(f"{n}={row[n + '_base']:08X}/{row[n + '_limit']:04X}" for n in TABLES)))
 
 
-def fill(row: Any, machine: Any) -> None:
-    """Write the registers as they are into one row of dtype DTYPE."""
+def values(machine: Any) -> tuple[Any, ...]:
+    """The registers as they are, as one row of dtype DTYPE."""
     get = machine.processor.get
     tables = [int(v) for n in TABLES for v in get(n)]
-    row[...] = (int(machine.processor.instructions), machine.time, *(int(get(n)) for n in GENERAL + SEGMENTS + CONTROL), *tables)
+    return (int(machine.processor.instructions), machine.time, *(int(get(n)) for n in GENERAL + SEGMENTS + CONTROL), *tables)
 
 
 def known(name: str) -> str:

@@ -24,6 +24,7 @@ from dataclasses import dataclass, field
 from types import FrameType
 from typing import TYPE_CHECKING
 
+from . import options
 from .stop import Reason, Stop
 
 if TYPE_CHECKING:
@@ -195,13 +196,13 @@ class Runner:
 
     def budget(self, now: int, end: int, goal: Goal) -> int:
         """Ticks of the next slice: to the nearest end, within the host's slice; exact where instructions are counted."""
-        ticks = min(end - now, int(self.speed * HOST_SLICE))
+        ticks = int(self.speed * HOST_SLICE)
         counted = [n for n in (goal.instructions, self.traces._next_count) if n is not None]
         if counted:
-            left = min(counted) - self.machine.processor.instructions
-            # a halted processor retires nothing: let it sleep up to the moment it may wake, then count again
-            ticks = min(ticks, left if not self.machine.halted else max(left, self.machine.next_deadline - now))
-        return max(ticks, 1)
+            ticks = min(ticks, min(counted) - self.machine.processor.instructions)
+        if self.machine.halted:                          # it retires nothing before it wakes: up to there no count can be passed
+            ticks = max(ticks, self.machine.next_deadline - now)
+        return max(min(ticks, end - now), 1)
 
     def slice(self, budget: int) -> Stop | None:
         machine, processor = self.machine, self.machine.processor
@@ -258,8 +259,8 @@ class Runner:
             return
         if ahead < -BEHIND:
             speed = (self.machine.now - tick) / (real - then)        # ticks a second that this host manages
-            rate = int(speed * MARGIN)
-            if 10_000 <= rate < self.machine.ips:
+            rate = max(int(speed * MARGIN), int(options.LEAST_MIPS * 1e6))
+            if rate < self.machine.ips:
                 self.inputs.note(self.machine.now, ("rate", rate))
                 self.machine.set_rate(rate)
             self.real, self.guest = real, self.machine.time          # what was lost is lost: no race to catch up

@@ -15,14 +15,13 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from . import regs
+from .engine import irq_trace
 
 if TYPE_CHECKING:
     from .vm import VM
 
 CAPACITY = 1 << 16
 MOST = 1 << 26
-EVENTS = ("raise", "lower", "mask", "accept", "eoi", "iret", "unmask")
-IRQ = np.dtype([*regs.COUNTED, ("event", "U6"), ("irq", "i2"), ("vector", "i2"), ("cs", "u2"), ("eip", "u4"), ("latency", "f8")])
 TIMER = np.dtype([*regs.COUNTED, ("timer", "U12"), ("output", "i1"), ("count", "i8"), ("reload", "i8"), ("period", "f8")])
 ABSENT = ("port", "exception", "block", "memory")
 
@@ -92,10 +91,9 @@ class Recorder:
     def _ordered(rows: np.ndarray, head: int) -> np.ndarray:
         return rows[:head].copy() if head <= len(rows) else np.roll(rows, -(head % len(rows)))
 
-    def _row(self) -> Any:
-        row = self._rows[self._head % len(self._rows)]
+    def _put(self, row: tuple[Any, ...]) -> None:
+        self._rows[self._head % len(self._rows)] = row
         self._head += 1
-        return row
 
     def frame(self) -> Any:
         """A pandas DataFrame of `.array`."""
@@ -134,11 +132,12 @@ class Recorder:
 class Irq(Recorder):
     """Interrupt requests: one row for each edge, written by the board as it happens; on from power-on.
 
-    Rows: instruction, time, event ("raise" and "lower" of a request line, "mask", "accept", "eoi", "iret"), irq (0-15), vector (accept),
-    cs and eip (where the processor was), latency (s, raise to accept; NaN elsewhere).  Filters: irq=, event=, a value or several.
+    Rows: instruction, time, event ("raise" and "lower" of a request line, "mask", "unmask", "accept", "eoi", "iret"), irq (0-15), vector,
+    cs and eip (where the processor was), latency (s: of an accept since the raise, of an eoi and an iret since the accept; NaN elsewhere).
+    Filters: irq=, event=, a value or several.
     """
 
-    name, dtype, filters = "irq", IRQ, ("irq", "event")
+    name, dtype, filters = "irq", irq_trace.SHOWN, ("irq", "event")
 
     def __init__(self, vm: VM) -> None:
         super().__init__(vm)
@@ -151,8 +150,8 @@ class Irq(Recorder):
             for v in several(value):
                 if word == "irq" and (not isinstance(v, int) or not 0 <= v <= 15):
                     raise ValueError(f"irq={v!r} is not an interrupt line from 0 to 15")
-                if word == "event" and v not in EVENTS:
-                    raise ValueError(f"event={v!r} is unknown; the events are {', '.join(EVENTS)}")
+                if word == "event" and v not in irq_trace.EVENTS:
+                    raise ValueError(f"event={v!r} is unknown; the events are {', '.join(irq_trace.EVENTS)}")
 
     def _begin(self, capacity: int, filter: dict[str, Any]) -> None:
         self._filter = {word: several(value) for word, value in filter.items()}
@@ -170,14 +169,12 @@ class Irq(Recorder):
     @property
     def lost(self) -> int:
         with self._vm._at_rest() as machine:
-            rows, head = machine.irq_rows()
-            return max(head - len(rows), 0)
+            return irq_trace.lost(machine.board.irq)
 
     @property
     def array(self) -> np.ndarray:
         with self._vm._at_rest() as machine:
-            rows, head = machine.irq_rows()
-            out = machine.irq_array(self._ordered(rows, head))
+            out = irq_trace.rows(machine.board.irq)
         keep = np.ones(len(out), bool)
         for word, values in self._filter.items():
             keep &= np.isin(out[word], values)
@@ -206,7 +203,7 @@ class RegisterTrace(Recorder):
 
     def _sample(self, machine: Any) -> None:
         if self.next_count is not None and machine.processor.instructions >= self.next_count:
-            regs.fill(self._row(), machine)
+            self._put(regs.values(machine))
             self.next_count += self._every
 
 
@@ -247,7 +244,7 @@ class TimerTrace(Recorder):
         count, time = int(machine.processor.instructions), machine.time
         for t in machine.timers():
             if not self._only or t["name"] in self._only:
-                self._row()[...] = (count, time, t["name"], t["output"], t["count"], t["reload"], t["period"])
+                self._put((count, time, t["name"], t["output"], t["count"], t["reload"], t["period"]))
         self.next_tick = machine.now + self._every
 
 

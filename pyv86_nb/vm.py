@@ -84,8 +84,8 @@ class VM:
         self._watcher = Watcher(self._machine.text_cells, self.serial[0].line)
         self._runner = Runner(self._machine, self._inputs, self._watcher, self.trace, self._machine.processor.tier)
         self._held: set[str] = set()                     # keys that are down
+        self._buttons = 0
         self._displayed = False
-        self._font: tuple[Any, int] | None = None
         self._closed = False
 
     # RUNNING
@@ -360,7 +360,7 @@ class VM:
         self._inputs.post((event, *values))
         self._runner.wake()
 
-    _EVENTS = ("key_down", "key_up", "release_all", "mouse", "paste", "movements", "scancodes", "insert", "eject", "serial", "rate", "reset",
+    _EVENTS = ("key_down", "key_up", "release_all", "mouse", "button", "paste", "movements", "scancodes", "insert", "eject", "serial", "rate", "reset",
                "memory", "register")
 
     def _apply(self, event: tuple[Any, ...]) -> None:
@@ -381,8 +381,16 @@ class VM:
             self._machine.key(code, False)
         self._held.clear()
 
-    def _do_mouse(self, *_: Any) -> None:
-        """This version's board has no mouse."""
+    def _do_mouse(self, dx: int, dy: int, wheel: int = 0, buttons: int | None = None) -> None:
+        """buttons: as the browser's MouseEvent.buttons, 1 left, 2 right, 4 middle; None: as they are."""
+        self._machine.move_mouse(int(dx), int(dy), int(wheel))
+        for n in range(3) if buttons is not None else ():
+            if (buttons ^ self._buttons) >> n & 1:
+                self._machine.mouse_button(n, bool(buttons >> n & 1))
+        self._buttons = self._buttons if buttons is None else buttons
+
+    def _do_button(self, n: int, down: bool) -> None:
+        self._machine.mouse_button(n, down)
 
     def _do_paste(self, text: str) -> None:
         self._inputs.type(movements(text), self._machine.now)

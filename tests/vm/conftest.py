@@ -1,7 +1,7 @@
 import pytest
 
 from fakes import FakeMachine
-from pyv86_nb import assembly
+from pyv86_nb import assembly, options
 from pyv86_nb.vm import VM
 
 
@@ -9,6 +9,7 @@ from pyv86_nb.vm import VM
 def fake_vm(monkeypatch):
     """fake_vm(program, **options): a VM whose processor runs a Python generator."""
     made = []
+    monkeypatch.setattr(options, "LEAST_MIPS", 0.01)     # the fake is slow
 
     def make(program=None, **given):
         given.setdefault("mips", 1)

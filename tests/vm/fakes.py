@@ -10,9 +10,9 @@ import numpy as np
 from pyv86_nb import assembly
 from pyv86_nb.board.at_pc import at_pc
 from pyv86_nb.devices.chip import NEVER
-from pyv86_nb.devices.clock import Clock, next_deadline
+from pyv86_nb.devices.clock import Clock
 
-CPU = np.dtype([("halted", "i8"), ("tsc_offset", "i8"), ("segment", [("base", "i8"), ("rights", "i8")], (8,))])
+CPU = np.dtype([("halted", "i8"), ("tsc_offset", "i8"), ("extra", "i8"), ("segment", [("base", "i8"), ("rights", "i8")], (8,))])
 
 
 class FakeMemory:
@@ -93,6 +93,7 @@ class FakeKeyboard:
     def press(self, code): self.moves.append((code, True))
     def release(self, code): self.moves.append((code, False))
     def scancodes(self, data): self.raw += data
+    @property
     def room(self): return 0 if self.full else 16
 
 
@@ -112,7 +113,7 @@ class FakeMachine(assembly.Machine):
     """A PC whose program is a generator function of the machine."""
 
     def __init__(self, options, disks=(), program=None):
-        board = at_pc(Clock(ips=options.ticks_per_second), start=(0, 1, 1, 0, 0, 0))
+        board = at_pc(clock=Clock(ips=options.ticks_per_second))
         super().__init__(FakeMemory(options.memory), board, FakeProcessor(board, program))
         self.options = options
         self.vga_fake, self.keyboard, self.fdc = FakeVga(), FakeKeyboard(), FakeFdc()
@@ -121,10 +122,6 @@ class FakeMachine(assembly.Machine):
             if d is not None: self.fdc.disks[n] = d
         self.slices = []
         self.processor.start(self)
-
-    @property
-    def next_deadline(self):
-        return int(next_deadline(self.board.words, self.board.due_words)[0])
 
     def text_cells(self): return self.vga_fake.cells
 
@@ -144,10 +141,3 @@ class FakeMachine(assembly.Machine):
             if why: return why
         return ""
 
-    def set_rate(self, ips):
-        self.board.clock.ips = ips
-        for c in self.board.family():
-            if "ips" in c.layout: c.ips = ips
-
-    def irq_ring(self, capacity): pass
-    def image(self, disk): return bytes(disk)

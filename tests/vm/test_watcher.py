@@ -101,8 +101,6 @@ def test_trailing_blank_and_text_across_the_end_of_a_row(guest):
     t = guest.call()
     guest.prints("login: ")
     assert guest.finds("login: ", t)
-    guest.prints("x" * 71 + "wrapped")
-    guest.vga.column, guest.vga.row = 78, 3
     guest.vga.cells[3, 78:] = [0x0700 | ord("g"), 0x0700 | ord("o")]
     guest.vga.cells[4, :4] = [0x0700 | c for c in b"ther"]
     guest.prints("")
