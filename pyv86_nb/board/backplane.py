@@ -103,6 +103,7 @@ class Backplane(Trace):
         rows, sources = [], []
         for (word, n), (door, hand) in sorted(pins.items()):
             by, first = drivers.get((word, n), ()), len(sources)
+            if not by and not hand: continue             # a sampled pin follows nothing
             sources += [(o.word, o.n) for o in by] + [(word + 1, n)] * hand
             rows += [(chip, word, n, first, len(sources), door) for chip in {o.chip.number for o in by} or {nobody}]
         rows.sort()

@@ -9,9 +9,9 @@ Half 0 of the TLB is for supervisor accesses, half 1 for CPL 3.
 from numba.extending import register_jitable as kernel
 
 from . import state as S
-from .exceptions import GP, NEEDS_PYTHON, SS, fault
+from .exceptions import GP, SS, fault
 from .paging import MAY_WRITE, note_stale, walk
-from .raw import MEMORY_READ, MEMORY_WRITE, PYTHON, REGION_SHIFT, io, peek, poke
+from .raw import MEMORY_READ, MEMORY_WRITE, REGION_SHIFT, io, peek, poke
 
 DONE, DEVICE, WATCHED = range(3)                        # what `fill` says
 LINE = 5                                                # code is remembered by lines of 32 bytes
@@ -82,10 +82,8 @@ def device_read(cpu, physical, size):
     page = physical >> 12 & 0xFFFFF
     region = peek(cpu.region + page, 1)
     if region:
-        v = io(cpu, MEMORY_READ | (region - 1) << REGION_SHIFT, physical & 0xFFFFFFFF, size, 0)
-        if v == PYTHON:
-            fault(cpu, NEEDS_PYTHON, 0)
-        return v
+        cpu.attention = 1
+        return io(cpu, MEMORY_READ | (region - 1) << REGION_SHIFT, physical & 0xFFFFFFFF, size, 0)
     frame = peek(cpu.read_frame + 4 * page, 4)
     return (1 << 8 * size) - 1 if frame == 0 else peek(cpu.host + ((frame - 1) << 12) + (physical & 4095), size)
 
@@ -95,9 +93,8 @@ def device_write(cpu, physical, size, v):
     page = physical >> 12 & 0xFFFFF
     region = peek(cpu.region + page, 1)
     if region:
-        if io(cpu, MEMORY_WRITE | (region - 1) << REGION_SHIFT, physical & 0xFFFFFFFF, size, v) == PYTHON:
-            fault(cpu, NEEDS_PYTHON, 0)
         cpu.attention = 1
+        io(cpu, MEMORY_WRITE | (region - 1) << REGION_SHIFT, physical & 0xFFFFFFFF, size, v)
         return
     frame = peek(cpu.write_frame + 4 * page, 4)
     if frame:

@@ -9,6 +9,7 @@ from . import forms as FM
 from . import state as S
 from .isa import steps
 from .isa.opcodes import KERNELS, OPCODES
+from .raw import num
 
 # what decode leaves in d
 (ROW, WI, DK, SK, RA, RB, IMM, IMM2, EA, EBASE, EINDEX, DISP, LEN, CC, EIP, FL, SEG, AW, REP, OPCODE, MEM, STACKED) = range(22)
@@ -19,7 +20,7 @@ NONE, REG, LOW, HIGH, MEMORY, IMMEDIATE, COUNT = range(7)
 FROM = {"-": 0, "E": 1, "G": 2, "Z": 3, "A": 4, "I": 5, "J": 5, "M": 6, "CL": 7, "1": 5, "O": 8, "Sw": 9, "word": 10}
 # columns of the row table
 (WIDTH, MODRM, DST, SRC, SRC_WORD, SRC8, IMM_KIND, IMM2_KIND, WRITES, USES, FAULTS, ENDS, STACK, FUSE, HAS_CC, KEEPCF, LOCK, KERNEL,
- LOOP, READS, SIZE) = range(21)
+ LOOP, READS, KEEP, SIZE, SID_AT, SID_CC) = range(24)
 BYTE, OPERAND_SIZE, WORD, DWORD = range(4)                                # WIDTH
 NO_END, JUMP, BRANCH, INDIRECT, KERNEL_END = range(5)                     # ENDS
 DOWN, UP, FRAME = 1, 2, 3                                                 # STACK
@@ -39,8 +40,8 @@ def _source(code):
 def tables(where):
     """(look, rows, sid, fused): opcode to row; facts of rows; handlers by row and operands."""
     look = np.full((2, 256, 8, 2), -1, np.int16)                          # map, opcode, ModRM reg, memory -> row
-    rows = np.zeros((len(OPCODES), SIZE + 1), np.int64)
-    sid = np.full((len(OPCODES), 3, 7, 7, 2, 16, 2), -1, np.int16)        # row, width, dst, src, flags, cc, 32-bit stack or count
+    rows = np.zeros((len(OPCODES), SID_CC + 1), np.int64)
+    sid, sid_size = [], 0
     fused = np.full((len(OPCODES), 3, 7, 7, 2, 16), -1, np.int16)
     index = {8: 0, 16: 1, 32: 2}
     for i, r in enumerate(OPCODES):
@@ -77,16 +78,20 @@ def tables(where):
         rows[i, KERNEL] = KERNELS.index(r.kernel) + 1 if r.kernel else 0
         rows[i, LOOP] = int(byte[1]) + 1 if r.step is steps.loop else 0
         rows[i, READS] = r.reads or not r.keep
+        rows[i, KEEP] = r.keep
         rows[i, SIZE] = r.sw // 8
+        # handlers of the row: width, dst, src, flags, 32-bit stack or count, cc; -1 where there is none
+        mine = np.full((3, 7, 7, 2, 2, 16 if rows[i, HAS_CC] or r.ends == "indirect" or rows[i, LOOP] else 1), -1, np.int16)
         for f in FM.forms(r):
-            n = where[f.key()]
-            at = (i, index[f.w], KIND[f.dst], KIND[f.src])
             flags = int(f.flags) if r.step is steps.ordinary and r.writes != "none" else slice(None)
-            second = (int(f.stack == 32) if r.stack else int(f.aw == 32) if rows[i, LOOP] else slice(None))
-            sid[(*at, flags, f.cc, second)] = n
+            second = int(f.stack == 32) if r.stack else int(f.aw == 32) if rows[i, LOOP] else slice(None)
+            mine[index[f.w], KIND[f.dst], KIND[f.src], flags, second, f.cc] = where[f.key()]
+        rows[i, SID_AT], rows[i, SID_CC] = sid_size, mine.shape[-1]
+        sid.append(mine.ravel())
+        sid_size += mine.size
     for f in FM.fused_forms():
         fused[OPCODES.index(f.row), index[f.w], KIND[f.dst], KIND[f.src], int(f.flags), f.cc - 16] = where[f.key()]
-    return look, rows, sid, fused
+    return look, rows, np.concatenate(sid), fused
 
 
 @kernel
@@ -94,7 +99,7 @@ def word(code, p, n, signed):
     """n bytes of code as a number."""
     v = 0
     for i in range(n):
-        v |= int(code[p + i]) << (8 * i)
+        v |= num(code[p + i]) << (8 * i)
     if signed and v >> (8 * n - 1):
         v -= 1 << (8 * n)
     return v
@@ -111,7 +116,7 @@ def decode(code, n, big, stack_big, look, rows, d):
             return TOO_LONG
         if p >= n:
             return MORE
-        o = int(code[p])
+        o = num(code[p])
         p += 1
         if o == 0x66:
             operand32 = 1 - big
@@ -131,11 +136,11 @@ def decode(code, n, big, stack_big, look, rows, d):
     if o == 0x0F:
         if p >= n:
             return MORE
-        m, o = 1, int(code[p])
+        m, o = 1, num(code[p])
         p += 1
-    modrm = int(code[p]) if p < n else 0
+    modrm = num(code[p]) if p < n else 0
     mod, reg, rm = modrm >> 6, modrm >> 3 & 7, modrm & 7
-    row = int(look[m, o, reg, 1 if mod != 3 else 0])
+    row = num(look[m, o, reg, 1 if mod != 3 else 0])
     if row < 0:
         return MORE if p >= n and p < 15 else UNDEFINED
     r = rows[row]
@@ -155,7 +160,7 @@ def decode(code, n, big, stack_big, look, rows, d):
             base, index, scale, size, stack_based = rm, S.ZERO, -1, 0, False
             if address32:
                 if rm == 4:
-                    sib = int(code[p])
+                    sib = num(code[p])
                     p += 1
                     base, index, scale = sib & 7, sib >> 3 & 7, sib >> 6
                     if index == 4:
@@ -257,3 +262,11 @@ def size_of(d, r):
     if r[SIZE] and d[SK] == MEMORY:
         return r[SIZE]
     return 1 << d[WI]
+
+
+@kernel
+def handler_of(sid, d, r, flags, cc):
+    """The number of the handler for a decoded instruction, or -1."""
+    second = d[STACKED] if r[STACK] else d[AW] if r[LOOP] else 0
+    at = ((((d[WI] * 7 + d[DK]) * 7 + d[SK]) * 2 + flags) * 2 + second) * r[SID_CC] + cc
+    return sid[r[SID_AT] + at]

@@ -15,16 +15,14 @@ SINGLE_STEP_ENDS = tuple(KERNELS.index(n) for n in ("int", "int3", "into", "int1
 
 def _choose(functions, first):
     """A tree of `if`s over kernels first, first + 1...: numba has no table of functions of its own."""
-    if len(functions) == 1:
-        return functions[0]
-    half = len(functions) // 2
-    low, high, middle = _choose(functions[:half], first), _choose(functions[half:], first + half), first + half
-    if half == 1:
-        low_one = functions[0]
-        low = register_jitable(lambda cpu, k: low_one(cpu))
-    if len(functions) - half == 1:
-        high_one = functions[half]
-        high = register_jitable(lambda cpu, k: high_one(cpu))
+    half, middle = len(functions) // 2, first + len(functions) // 2
+
+    def branch(some, first):
+        if len(some) > 1:
+            return _choose(some, first)
+        one, = some
+        return register_jitable(lambda cpu, k: one(cpu))
+    low, high = branch(functions[:half], first), branch(functions[half:], middle)
 
     @register_jitable
     def choose(cpu, k):

@@ -6,6 +6,8 @@ indexed by a physical page that is cut to 20 bits.
 """
 import ctypes
 
+import numba
+import numpy as np
 from llvmlite import ir
 from numba import types
 from numba.extending import intrinsic, overload
@@ -31,6 +33,11 @@ def poke(address, size, value):
 def copy(to, source, n):
     """n bytes that do not overlap, or overlap with `to` below `source`."""
     ctypes.memmove(to, source, n)
+
+
+def num(x):
+    """A number out of an array, as a word."""
+    return int(x)
 
 
 def io(cpu, what, address, size, value):
@@ -119,3 +126,30 @@ def _io(cpu, what, address, size, value):
     def f(cpu, what, address, size, value):
         return call(cpu.io, cpu.io_data, what, address, size, value)
     return f
+
+
+@overload(num)
+def _num(x):
+    return lambda x: np.int64(x)
+
+
+def record_at(dtype):
+    """A function that takes the address of a record of this dtype and answers the record."""
+    record = numba.from_dtype(dtype)
+
+    @intrinsic
+    def at(typingctx, address):
+        def codegen(context, b, sig, args):
+            return b.inttoptr(args[0], context.get_value_type(record))
+        return record(types.int64), codegen
+    return at
+
+
+@intrinsic
+def enter(typingctx, function, state, pc, tlb, code):
+    """i64 f(ptr, ptr, ptr, ptr): into handlers."""
+    def codegen(context, b, sig, args):
+        p = ir.IntType(8).as_pointer()
+        t = ir.FunctionType(ir.IntType(64), [p] * 4)
+        return b.call(b.inttoptr(args[0], t.as_pointer()), [b.inttoptr(v, p) for v in args[1:]])
+    return types.int64(*[types.int64] * 5), codegen

@@ -45,6 +45,7 @@ CPU = np.dtype([
     ("attention", I8), ("moved", I8),
     # leaving native code: record, address, size
     ("pc", I8), ("address", I8), ("access", I8), ("bounce", I8, (2,)),
+    ("bounced", I8), ("bounce_linear", I8), ("bounce_size", I8), ("bounce_first", I8), ("bounce_second", I8), ("found", I8),
     # caches, all derived: cleared on restore
     ("mode", I8), ("context", I8), ("contexts", I8), ("generation", I8), ("stale", I8, (STALE,)), ("stales", I8),
     ("tlb_at", I8), ("host", I8), ("read_frame", I8), ("write_frame", I8), ("region", I8), ("page_flags", I8),

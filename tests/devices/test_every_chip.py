@@ -2,7 +2,8 @@
 import random
 import numpy as np
 import pytest
-from pyv86_nb.board.at_pc import CpuSocket, at_pc
+from pyv86_nb.board.at_pc import at_pc
+from pyv86_nb.board.cpu_socket import CpuSocket
 from pyv86_nb.board.backplane import Backplane
 from pyv86_nb.devices.chip import Chip, field, keep
 from pyv86_nb.devices.clock import Clock, FakeClock
@@ -131,7 +132,7 @@ def test_a_resumed_board_continues_bit_for_bit():
 
 
 def test_trace_names_what_changed_and_when():
-    b = at_pc(FakeClock(1_193_182))
+    b = at_pc(clock=FakeClock(1_193_182))
     b.trace()
     b.write(0x43, 0x10); b.write(0x40, 5); b.advance(10)     # mode 0, 5: OUT rises 6 CLK after the write
     f = b.frame()
@@ -142,7 +143,7 @@ def test_trace_names_what_changed_and_when():
 
 
 def test_trace_of_some_names():
-    b = at_pc(FakeClock())
+    b = at_pc(clock=FakeClock())
     b.trace(only=["pic1.imr"])
     b.write(0x21, 1); b.chips["pic1"].init = 0; b.write(0x21, 5)
     assert list(b.frame().query("kind == 'field'")["where"]) == ["pic1.imr"]
