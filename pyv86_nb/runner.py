@@ -25,6 +25,7 @@ from types import FrameType
 from typing import TYPE_CHECKING
 
 from . import options
+from .inputs import NEVER
 from .stop import Reason, Stop
 
 if TYPE_CHECKING:
@@ -120,6 +121,8 @@ class Runner:
         self.measured_mips = 0.0
         self.window = (time.perf_counter(), machine.processor.instructions)
         self.waiters: list[Waiter] = []
+        self.goal: Goal | None = None                            # of the run that goes on
+        self.pace_from()
 
     # VISITORS: another thread's turn between two slices
 
@@ -155,7 +158,7 @@ class Runner:
             self.pending_reset = ""
             machine.reset()
         begun, next_look = machine.now, machine.now
-        paced = False
+        paced, self.goal = False, goal
         while True:
             now = machine.now
             if goal.wall() != paced:
@@ -164,7 +167,7 @@ class Runner:
             if self.inputs.drain(now, machine.ips):
                 self.watcher.had_input(now)
             if now >= next_look:
-                next_look = now + self.interval(now - begun)
+                next_look = now + self.interval(max(now - begun, 0))
                 self.look(now)
                 if goal.text is not None and self.watcher.found(goal.text, goal.since, now):
                     return self.stopped("until")
@@ -247,7 +250,7 @@ class Runner:
     def pace_from(self) -> None:
         """Guest time and real time are equal now."""
         self.real, self.guest = time.perf_counter(), self.machine.time
-        self.judged = self.real, self.machine.now
+        self.judged, self.slow = (self.real, self.machine.now), 0
 
     def pace(self) -> None:
         real = time.perf_counter()
@@ -257,14 +260,28 @@ class Runner:
         then, tick = self.judged
         if real - then < WINDOW:
             return
-        if ahead < -BEHIND:
+        self.slow = self.slow + 1 if ahead < -BEHIND else 0
+        if self.slow:
+            self.real, self.guest = real, self.machine.time          # what was lost is lost: no race to catch up
+        if self.slow > 1:                                            # once may be the host's hiccup
             speed = (self.machine.now - tick) / (real - then)        # ticks a second that this host manages
             rate = max(int(speed * MARGIN), int(options.LEAST_MIPS * 1e6))
             if rate < self.machine.ips:
                 self.inputs.note(self.machine.now, ("rate", rate))
-                self.machine.set_rate(rate)
-            self.real, self.guest = real, self.machine.time          # what was lost is lost: no race to catch up
+                self.set_rate(rate)
         self.judged = real, self.machine.now
+
+    def set_rate(self, ips: int) -> None:
+        """Change the rate; moments still to come stay at their guest time."""
+        machine, old = self.machine, self.machine.ips
+        machine.set_rate(ips)
+        later = lambda tick: machine.now + max(-(-(tick - machine.now) * ips // old), 0)  # noqa: E731
+        if self.goal is not None and self.goal.tick is not None:
+            self.goal.tick = later(self.goal.tick)
+        self.inputs.next_edge = later(self.inputs.next_edge) if self.inputs.next_edge < NEVER else NEVER
+        self.traces._rescale(later, ips / old)
+        self.real, self.guest = time.perf_counter(), machine.time
+        self.judged = self.real, machine.now
 
     # RUN, START, PAUSE
 

@@ -10,6 +10,7 @@ The first fields are always instruction (u8) and time (f8, guest seconds).  A fu
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -272,6 +273,12 @@ class Traces:
             self.registers._sample(machine)
         if self.timer.next_tick is not None:
             self.timer._sample(machine)
+
+    def _rescale(self, later: Callable[[int], int], factor: float) -> None:
+        """The rate has changed: `later(tick)` is where a tick to come is now."""
+        if self.timer.next_tick is not None:
+            self.timer.next_tick = later(self.timer.next_tick)
+            self.timer._every = max(1, round(self.timer._every * factor))
 
     def __repr__(self) -> str:
         return "\n".join(map(repr, (self.irq, self.registers, self.timer)))

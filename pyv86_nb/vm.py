@@ -413,8 +413,7 @@ class VM:
         self._machine.outgoing[number] += data
 
     def _do_rate(self, ips: int) -> None:
-        self._machine.set_rate(ips)
-        self._runner.pace_from()
+        self._runner.set_rate(ips)
 
     def _do_reset(self) -> None:
         self._runner.pending_reset = ""
