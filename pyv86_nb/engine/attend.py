@@ -5,7 +5,6 @@
 """
 from numba.extending import register_jitable as kernel
 
-from . import state as S
 from .interrupt import interrupt
 from .isa import flags as F
 from .raw import A20M, ACKNOWLEDGE, ADVANCE, DEADLINE, INTR, NMI, PIN, POWEROFF, PYTHON, REMAP, RESET, io
@@ -52,7 +51,7 @@ def attend(cpu):
                 return TRIPLE_FAULT
         elif waiting and cpu.shadow == 0:
             cpu.halted = 0
-            vector = io(cpu, ACKNOWLEDGE, cpu.reg[S.SELECTORS + S.CS] << 32 | cpu.eip, 0, 0)
+            vector = io(cpu, ACKNOWLEDGE, 0, 0, 0)
             if vector == PYTHON:
                 return PYTHON_DUE
             if not interrupt(cpu, vector):

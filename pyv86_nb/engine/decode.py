@@ -58,7 +58,7 @@ def tables(where):
         codes = (*r.operands, "-", "-", "-")
         ws = FM.widths(r)
         rows[i, WIDTH] = {(8,): BYTE, (16,): WORD, (32,): DWORD}.get(ws, OPERAND_SIZE)
-        rows[i, MODRM] = bool(ext)
+        rows[i, MODRM] = bool(ext) or any(_source(c) in (1, 2, 6) for c in codes)
         rows[i, DST], rows[i, SRC] = _source(codes[0]), _source(codes[1])
         word = next((c for c in codes if c in FM.WORD_REGISTERS), None)
         rows[i, SRC_WORD] = FM.WORD_REGISTERS.get(word, 0)

@@ -7,10 +7,10 @@ SDM vol. 3, chapter 6, and vol. 2, INT and IRET.
 from numba.extending import register_jitable as kernel
 
 from . import state as S
-from .access import pop, push, read, set_sp
+from .access import pop, push, read, set_sp, stack_offset
 from .exceptions import BP, DB, DF, GP, NP, OF, PF, TS, fault, has_error_code
 from .isa import flags as F
-from .raw import IRET, io
+from .raw import FRAME, IRET, io
 from .segmentation import (CONFORMING, P_BIT, V86_DATA, copy_segment, dpl_of, drop_unreachable, is_code, protected, rights_of,
                            set_segment, update_mode)
 from .tasks import INTERRUPT, IRET as BY_IRET, push_error_of_task, switch_task, task_gate
@@ -42,6 +42,12 @@ def writable_flags(cpu, width):
     if cpu.cpl <= cpu.eflags >> 12 & 3 or not protected(cpu):
         mask |= F.IF
     return mask if width == 32 else mask & 0xFFFF
+
+
+@kernel
+def top_of_stack(cpu):
+    """Its linear address."""
+    return (cpu.segment[S.SS].base + stack_offset(cpu, cpu.reg[S.ESP])) & 0xFFFFFFFF
 
 
 # DELIVERY
@@ -155,6 +161,7 @@ def interrupt(cpu, vector):
     except Exception:
         return raise_exception(cpu, False)
     cpu.external = 0
+    io(cpu, FRAME, top_of_stack(cpu), 0, 0)             # for the interrupt trace: the frame that an IRET will pop
     return True
 
 
@@ -232,8 +239,8 @@ def int1(cpu):
 
 @kernel
 def iret(cpu):
-    size, cs, eip = cpu.width >> 3, cpu.reg[S.SELECTORS + S.CS], cpu.eip
-    sp = cpu.reg[S.ESP]
+    size, sp = cpu.width >> 3, cpu.reg[S.ESP]
+    frame = top_of_stack(cpu)
     cpu.nmi_masked = 0
     cpu.attention = 1
     if cpu.eflags & F.VM and cpu.eflags & F.IOPL != F.IOPL:
@@ -270,7 +277,7 @@ def iret(cpu):
             set_eflags(cpu, image, mask)
             drop_unreachable(cpu)
     update_mode(cpu)
-    io(cpu, IRET, cs << 32 | eip, sp, 0)                # for the interrupt trace
+    io(cpu, IRET, frame, 0, 0)                          # for the interrupt trace
 
 
 @kernel
