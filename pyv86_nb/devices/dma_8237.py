@@ -251,7 +251,7 @@ class Channel:
         pieces, tc = self.dma.pieces(self.n, n)
         out = []
         for phys, size, step in pieces:
-            if self.dma.channel[self.n].TRANSFER != FROM_MEMORY: out.append(b"\xFF" * size)        # nobody drives the bus
+            if self.dma.channel[self.n].TRANSFER != FROM_MEMORY: out.append(b"\xFF" * size)  # nobody drives the bus
             elif step > 0: out.append(bytes(self.memory.read(phys, size)))
             else: out.append(_turned(bytes(self.memory.read(phys - size - step, size)), -step))
         return b"".join(out), tc

@@ -21,12 +21,12 @@ the input port into the status (C1, C2), passwords (A4 answers "none").
 from __future__ import annotations
 
 from . import ps2_keyboard, ps2_mouse
-from .chip import Chip, NEVER, buffer, deadline, field, keep, kernel, parts, pin_out, pins_in, reads, writes
+from .chip import NEVER, Chip, buffer, deadline, field, keep, kernel, parts, pin_out, pins_in, reads, writes
 from .key_codes import XLAT
 
 BYTE_US, PULSE_US = 880, 6
 KEYBOARD_OFF, AUX_OFF, XLAT_ON = 0x10, 0x20, 0x40
-INPUT_PORT = 0xB0                                        # not inhibited, colour display, no manufacturing jumper, RAM enabled
+INPUT_PORT = 0xB0  # not inhibited, colour display, no manufacturing jumper, RAM enabled
 RAW = 256                                                # size of the ring of `scancodes`
 
 kb_waiting, kb_take, kb_command, kb_repeat = ps2_keyboard.waiting, ps2_keyboard.take, ps2_keyboard.command, ps2_keyboard.repeat
@@ -128,7 +128,7 @@ def to_mouse(kbc, v, now):
 def set_mode(kbc, v):
     kbc.mode = v & 0x7F
     kbc.sys = v >> 2 & 1
-    if kbc.mode & KEYBOARD_OFF or kbc.mode & AUX_OFF: kbc.cable = NEVER       # the byte on the cable is sent again later
+    if kbc.mode & KEYBOARD_OFF or kbc.mode & AUX_OFF: kbc.cable = NEVER  # the byte on the cable is sent again later
     lines(kbc)
 
 

@@ -15,7 +15,7 @@ keyboard had its self-test before the first instruction).
 """
 from __future__ import annotations
 
-from .chip import Chip, NEVER, buffer, field, keep, kernel
+from .chip import NEVER, Chip, buffer, field, keep, kernel
 from .key_codes import KEYS, MAKE_BREAK, MAKE_ONLY, NUMBER, codes
 
 SIZE = 16                                                # bytes of the scan-code buffer
@@ -138,7 +138,7 @@ def command(kb, v, now):
         elif v >= 0xFB:
             clear(kb)
             kb.expect, kb.scanning = v, 0
-        else:                                            # F7 typematic, F8 make/break, F9 make only, FA typematic and make/break
+        else:  # F7 typematic, F8 make/break, F9 make only, FA typematic and make/break
             clear(kb)
             t = TYPEMATIC if v == 0xF7 else BREAKS if v == 0xF8 else 0 if v == 0xF9 else TYPEMATIC | BREAKS
             for i in range(144): kb.types[i] = t

@@ -19,7 +19,7 @@ is stored), DMA mode (TXRDY, RXRDY), the delay of a first THRE interrupt.
 """
 from __future__ import annotations
 
-from .chip import Chip, NEVER, buffer, deadline, field, keep, kernel, pin_out, reads, writes
+from .chip import NEVER, Chip, buffer, deadline, field, keep, kernel, pin_out, reads, writes
 
 CRYSTAL = 1_843_200
 LINE, OUT = 4096, 16384

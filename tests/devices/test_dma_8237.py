@@ -49,7 +49,7 @@ def program(b, channel, address, count, mode):
 def word(b, port): return b.read(port) | b.read(port) << 8
 
 
-def test_current_registers_are_read_low_byte_first(pc):                    # "Current address register", "First/last flip-flop"
+def test_current_registers_are_read_low_byte_first(pc):  # "Current address register", "First/last flip-flop"
     program(pc, 2, 0x1234, 0x01FF, 0x44)
     pc.write(12, 0); assert word(pc, 4) == 0x1234 and word(pc, 5) == 0x01FF
     pc.read(4); pc.write(12, 0); assert pc.read(4) == 0x34
@@ -59,7 +59,8 @@ def test_a_write_transfer(pc, floppy):                                     # mod
     program(pc, 2, 0x1FF00, 511, 0x44)
     assert floppy.give(b"a" * 300) == (300, False)
     assert floppy.memory.read(0x1FF00, 256) == b"a" * 256
-    assert floppy.memory.read(0x10000, 44) == b"a" * 44 and floppy.memory.read(0x20000, 4) == bytes(4)    # wraps in its 64K
+    # wraps in its 64K
+    assert floppy.memory.read(0x10000, 44) == b"a" * 44 and floppy.memory.read(0x20000, 4) == bytes(4)
     pc.write(12, 0); assert word(pc, 4) == 0x2C and word(pc, 5) == 211
 
 
@@ -98,7 +99,7 @@ def test_decrement(pc, floppy):                                            # mod
     program(pc, 2, 0x502, 2, 0x68); assert floppy.take(3) == (b"abc", True)
 
 
-def test_words_on_the_second_controller(pc):                               # "channels 5-7 move words; A0 of the 8237 is A1"
+def test_words_on_the_second_controller(pc):  # "channels 5-7 move words; A0 of the 8237 is A1"
     sound = Channel(pc.chips["dma2"], 1, Ram())
     program(pc, 5, 0x3FFFE, 3, 0x44)
     assert sound.unit == 2 and sound.give(b"abcdefghij") == (8, True)

@@ -71,7 +71,7 @@ def test_internal_ram(pc):                                                 # 21-
     assert pc.read(0x60) == 0x99
 
 
-def test_a_firmware_boot(pc):                                              # the order in which SeaBIOS sets the controller up
+def test_a_firmware_boot(pc):  # the order in which SeaBIOS sets the controller up
     command(pc, 0xAD); command(pc, 0xA7); assert get(pc, 2) is None
     command(pc, 0xAA); assert get(pc) == 0x55
     command(pc, 0xAB); assert get(pc) == 0x00
@@ -90,7 +90,7 @@ def test_irq1_follows_the_output_buffer(pc, kbc):                          # "IR
     pc.advance(MS); assert kbc.IRQ1 and not kbc.IRQ12
     pc.advance(5 * MS); assert kbc.IRQ1 and pc.read(0x60) == 0x1E          # the second waits for the first
     assert not kbc.IRQ1 and pc.read(0x64) & 1 == 0
-    pc.advance(1750); assert not kbc.IRQ1                                  # F0 and 1C, 11 bits each at 12.5 kHz: 2 x 880 us
+    pc.advance(1750); assert not kbc.IRQ1  # F0 and 1C, 11 bits each at 12.5 kHz: 2 x 880 us
     pc.advance(10); assert kbc.IRQ1 and pc.read(0x60) == 0x9E
 
 
@@ -155,7 +155,7 @@ def test_d2_and_d3_write_the_output_buffer(pc, kbc):
     command(pc, 0xD3, 0xA5); assert kbc.IRQ12 and pc.read(0x64) & 0x21 == 0x21 and pc.read(0x60) == 0xA5
 
 
-def test_test_inputs(pc):                                                  # E0: the clock lines, low while a port is off
+def test_test_inputs(pc):  # E0: the clock lines, low while a port is off
     command(pc, 0xE0); assert pc.read(0x60) == 3
     command(pc, 0xAD); command(pc, 0xE0); assert pc.read(0x60) == 2
     command(pc, 0xA7); command(pc, 0xE0); assert pc.read(0x60) == 0

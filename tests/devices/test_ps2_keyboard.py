@@ -106,7 +106,7 @@ def test_a_reply_goes_before_scan_codes_that_wait(pc, kbc):
     pc.write(0x60, 0); assert all_bytes(pc, 5) == b"\xFA\x1C"
 
 
-def test_typematic_rate_and_delay(pc, kbc):                                # F3: 30 a second after 250 ms; reset: 10.9 after 500
+def test_typematic_rate_and_delay(pc, kbc):  # F3: 30 a second after 250 ms; reset: 10.9 after 500
     for setting, delay, period in ((None, 500, 91.7), (0x00, 250, 33.4), (0x7F, 1000, 500.4)):
         if setting is not None: assert tell(pc, 0xF3, setting) == b"\xFA\xFA"
         kbc.press("KeyX"); start = pc.clock.now; seen = []

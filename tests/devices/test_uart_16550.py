@@ -105,7 +105,7 @@ def test_trigger_level(pc, uart, bits, level):                             # 8.5
     pc.read(RBR); assert not uart.INTR
 
 
-def test_character_timeout(pc, uart):                                      # "at least one character and four character times"
+def test_character_timeout(pc, uart):  # "at least one character and four character times"
     pc.write(IIR, 0xC1); pc.write(IER, 1); uart.receive(b"xy")
     pc.advance(2 * CHAR + 4 * CHAR - 1); assert not uart.INTR
     pc.advance(1); assert uart.INTR and pc.read(IIR) == 0xCC
@@ -114,7 +114,7 @@ def test_character_timeout(pc, uart):                                      # "at
     pc.advance(9 * CHAR); assert not uart.INTR
 
 
-def test_thre_interrupt(pc, uart):                                         # third level: IIR read or THR write clears it
+def test_thre_interrupt(pc, uart):  # third level: IIR read or THR write clears it
     pc.write(IER, 2); assert uart.INTR and pc.read(IIR) == 2 and not uart.INTR and pc.read(IIR) == 1
     pc.write(RBR, 65); assert uart.INTR                                    # straight on to the shift register
     pc.write(RBR, 66); assert not uart.INTR
@@ -156,7 +156,7 @@ def test_break(pc, uart):                                                  # 8.4
     assert get(pc, 1) == b"a" and pc.read(LSR) & 0x9F == 0x99 and pc.read(LSR) & 0x9F == 0x01 and get(pc, 1) == b"\0"
 
 
-def test_fifo_control(pc, uart):                                           # 8.5: clears, and clears when the mode changes
+def test_fifo_control(pc, uart):  # 8.5: clears, and clears when the mode changes
     pc.write(IIR, 1); uart.receive(b"abc"); pc.advance(3 * CHAR)
     pc.write(IIR, 3); assert pc.read(LSR) & 1 == 0 and pc.read(IIR) == 0xC1
     for c in b"xyz": pc.write(RBR, c)
