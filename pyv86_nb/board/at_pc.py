@@ -27,7 +27,7 @@ DEFAULT_RAM = 64 << 20
 
 
 class AtPc(Backplane):
-    """The board.  `pins` has the word of each pin that the engine looks at; `bus` is for jitted code."""
+    """The board.  `pins` has the word of each pin that the engine looks at; `bus.address` is for jitted code."""
     memory_map: MemoryMap | None = None
 
     def power_on(self) -> AtPc:
@@ -133,5 +133,5 @@ def at_pc(memory: Any = None, *, fda: str | None = "1.44M", fdb: str | None = No
     if memory is not None: b.memory_map = MemoryMap(memory, host, bios, vga_bios, display, picture, window)
     b.power_on()
     cmos.fill(clock_chip.ram, ram_bytes, floppies=(fda, fdb), disks=disks, boot=boot, century=t.year // 100)
-    b.bus = hot(b)
+    hot(b)
     return b

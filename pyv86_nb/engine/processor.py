@@ -353,7 +353,7 @@ class Processor:
         self.board.advance(max(tick - clock.now, 0))
 
     def _tell_trace(self):
-        state, cpu = self.board.irq.state, self.cpu
+        state, cpu = self.board.bus.irq, self.cpu
         state[1:4] = cpu.reg[S.SELECTORS + S.CS], cpu.eip, self.instructions
 
     def _board_io(self, what, address, size, value):
@@ -362,16 +362,16 @@ class Processor:
         if verb == PIN:
             return sum(int(board.words[board.pins[n]] & 1) << i for i, n in enumerate(door.PINS))
         if verb == DEADLINE:
-            return int(min((board.words[w] for w, _ in board.dues.tolist()), default=NEVER))
+            return board.next_deadline()
         if verb == ADVANCE:
             self._advance_board(address)
             return 0
         self._tell_trace()
         if verb == FRAME:
-            door.B.note_frame(board.bus, address)
+            door.T.note_frame(board.bus.address, address)
             return 0
         if verb == IRET:
-            door.B.note_iret(board.bus, address)
+            door.T.note_iret(board.bus.address, address)
             return 0
         board.clock.now = self.now
         if verb == PORT_READ:
