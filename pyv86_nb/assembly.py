@@ -4,20 +4,31 @@ This is the only file of the VM that knows how the board names its chips.
 """
 from __future__ import annotations
 
+import datetime
 from typing import Any
 
 import numpy as np
 
 from . import screen as video
-from .board import timers
+from .board import firmware, timers
+from .board.at_pc import at_pc
+from .board.memory_map import store_bytes
 from .board.rate import set_rate
-from .engine import irq_trace
+from .devices.clock import Clock
+from .devices.vga import Vga
+from .engine import irq_trace, reasons
 from .engine.bus import earliest
+from .engine.memory import PhysicalMemory
+from .engine.processor import Processor
+from .media.floppy import geometry
 from .options import Options
 
 KEYS_IN_FLIGHT = 4                                       # typed text waits while more codes than this are on their way
 NOTHING = np.zeros((0, 0), np.uint16)
 SERIAL_LINES = 4
+NO_FIRMWARE = b"\xff" * 0x10000                          # what a socket without a ROM answers
+DRIVES = {1: "360K", 2: "1.2M", 3: "720K", 4: "1.44M", 5: "2.88M"}
+CS, D_BIT = 1, 0x4000                                    # engine/state.py, engine/segmentation.py
 
 
 class Machine:
@@ -49,9 +60,10 @@ class Machine:
 
     def set_rate(self, ips: int) -> None:
         """Another number of ticks a guest second, from now on.  Guest time does not jump."""
-        gone = set_rate(self.board, ips)
-        self.processor.cpu["tsc_offset"] += gone
-        self.processor.cpu["extra"] -= gone
+        gone, cpu = set_rate(self.board, ips), self.processor.cpu
+        self.processor.now = int(self.board.clock.now)
+        cpu.tsc_offset += gone                           # what counts ticks goes on as if nothing had happened
+        cpu.extra -= gone
         self.shift += gone
 
     @property
@@ -63,22 +75,30 @@ class Machine:
 
     def run(self, ticks: int) -> str:
         """A slice.  Answers "" or a reason to stop, as `Stop` names it."""
-        return self.board.run(self.processor, ticks)
+        why = self.processor.run(ticks)
+        late = self.processor.now - int(self.board.clock.now)
+        if late > 0:
+            self.board.advance(late)
+        return "" if why == reasons.BUDGET else reasons.NAMES[why]
 
-    def reset(self) -> None:
-        self.board.reset()
+    def reset(self, why: str = "") -> None:
+        """The reset button; or what the guest has asked for (why: "reset"), which may be the processor's alone."""
+        if why == "reset":
+            self.board.reset_line()
+        else:
+            self.board.reset()
         self.processor.reset()
 
     @property
     def halted(self) -> bool:
-        return bool(self.processor.cpu["halted"][0])
+        return bool(self.processor.cpu.halted)
 
     def detail(self, reason: str) -> str:
         """One sentence on a stop."""
         get = self.processor.get
         at = f"CS:EIP {int(get('cs')):04X}:{int(get('eip')):08X}"
         if reason == "triple-fault":
-            return f"{self.processor.faults} at {at}"
+            return f"{', then '.join(self.processor.faults) or 'a fault that could not be delivered'} at {at}"
         if reason == "halted":
             return f"HLT with interrupts disabled, {at}; nothing can wake it but a reset"
         return at
@@ -90,11 +110,11 @@ class Machine:
 
     @property
     def code_base(self) -> int:
-        return int(self.processor.cpu["segment"]["base"][0, 1])
+        return int(self.processor.cpu.segment[CS].base)
 
     @property
     def code_bits(self) -> int:
-        return 32 if int(self.processor.cpu["segment"]["rights"][0, 1]) & 0x4000 else 16
+        return 32 if int(self.processor.cpu.segment[CS].rights) & D_BIT else 16
 
     # WHAT IS CONNECTED
 
@@ -136,17 +156,20 @@ class Machine:
                 del self.outgoing[n][:taken]
 
     def disk(self, number: int) -> Any:
-        return self.fdc.disk(number) if self.fdc is not None else None
+        return self.fdc.disks[number] if self.fdc is not None else None
 
     def insert(self, number: int, disk: Any) -> None:
         if self.fdc is None:
             raise ValueError("this machine has no floppy controller")
-        self.fdc.insert(number, disk)
+        if disk is None:
+            self.fdc.eject(number)
+        else:
+            self.fdc.insert(number, disk, geometry(disk.size))
 
     # NUMBERS
 
     def timers(self) -> np.ndarray:
-        return timers.table(self.board, int(self.board.clock.now) + int(self.processor.cpu["tsc_offset"][0]))
+        return timers.table(self.board, int(self.board.clock.now) + int(self.processor.cpu.tsc_offset))
 
 
     # THE INTERRUPT TRACE: the board writes it
@@ -154,9 +177,8 @@ class Machine:
     def irq_ring(self, capacity: int) -> None:
         """Begin anew with a ring of `capacity` rows.  Jitted code holds the arrays, so the bus gets new ones."""
         self.board.irq = self.board.irq._replace(ring=np.zeros(capacity, irq_trace.ROW))
-        if self.board.bus is not None:
-            self.board.bus = self.board.bus._replace(irq=self.board.irq)
-            self.processor.bus = self.board.bus
+        self.board.bus = self.board.bus._replace(irq=self.board.irq)
+        self.processor.bus_changed()
         self.irq_clear()
         self.irq_recording(True)
 
@@ -169,4 +191,22 @@ class Machine:
 
 def assemble(o: Options, disks: list[Any]) -> Machine:
     """The PC that the options ask for, at power-on."""
-    raise ValueError("no board")
+    bios = NO_FIRMWARE if o.bare else firmware.bios(o.bios)
+    vga_bios = b"" if o.bare else firmware.vga_bios(o.vga_bios)
+    memory = PhysicalMemory(o.memory, store_bytes(bios, Vga))
+    start = o.rtc or (datetime.datetime.now() if o.clock == "wall" else datetime.datetime(2000, 1, 1))
+    board = at_pc(memory, fda=drive_type(disks[0]) or "1.44M", fdb=drive_type(disks[1]), boot=o.boot, rtc_start=start, bios=bios,
+                  vga_bios=vga_bios, clock=Clock(ips=o.ticks_per_second))
+    processor = Processor(memory, o.tier, board)
+    if o.bare:
+        (processor.flat if o.bare == "flat" else processor.real)()
+    machine = Machine(memory, board, processor)
+    for n, disk in enumerate(disks):
+        if disk is not None:
+            machine.insert(n, disk)
+    return machine
+
+
+def drive_type(disk: Any) -> str | None:
+    """The floppy drive for a disk, as the setup program of a PC names it."""
+    return DRIVES[geometry(disk.size).cmos_type] if disk is not None else None

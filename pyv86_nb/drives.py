@@ -61,9 +61,16 @@ def medium(name: str, given: Any) -> tuple[Any, str]:
     """(Disk, what it was made from) of a path, bytes or Disk.  Every refusal names the option."""
     from .media.disk import Disk
 
+    from .media.floppy import geometry
+
     if isinstance(given, Disk):
+        geometry(given.size)
         return given, given.name
     if given is None:
         raise TypeError(f"{name} takes a path, bytes or a Disk, not None; vm.{name}.eject() takes a disk out")
     disk = Disk(options.source(name, given))
+    try:
+        geometry(disk.size)
+    except ValueError as e:
+        raise ValueError(f"{name}=: {e}") from None
     return disk, disk.name

@@ -155,8 +155,8 @@ class Runner:
         """Run until something of `goal` is met or the machine stops by itself.  The door is held."""
         machine, processor = self.machine, self.machine.processor
         if self.pending_reset:
-            self.pending_reset = ""
-            machine.reset()
+            why, self.pending_reset = self.pending_reset, ""
+            machine.reset(why)
         begun, next_look = machine.now, machine.now
         paced, self.goal = False, goal
         while True:

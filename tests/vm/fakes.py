@@ -4,6 +4,7 @@ The fake processor runs a Python generator: each `yield` is one instruction, and
 The board is real where timers matter (PIT, RTC, PICs); video, keyboard, serial line and floppy controller are the least that answers.
 """
 import time
+from types import SimpleNamespace
 
 import numpy as np
 
@@ -12,7 +13,6 @@ from pyv86_nb.board.at_pc import at_pc
 from pyv86_nb.devices.chip import NEVER
 from pyv86_nb.devices.clock import Clock
 
-CPU = np.dtype([("halted", "i8"), ("tsc_offset", "i8"), ("extra", "i8"), ("segment", [("base", "i8"), ("rights", "i8")], (8,))])
 
 
 class FakeMemory:
@@ -33,11 +33,12 @@ class FakeMemory:
 
 class FakeProcessor:
     tier = "python"
-    faults = "#GP(0) while delivering #DF while delivering #UD"
+    faults = ["#UD(0x0)", "#DF(0x0)"]
 
     def __init__(self, board, program):
         self.board, self.program, self.instructions = board, program, 0
-        self.cpu = np.zeros(1, CPU)
+        self.cpu = SimpleNamespace(halted=0, tsc_offset=0, extra=0, segment=[SimpleNamespace(base=0, rights=0)] * 8)
+        self.now = 0
         self.registers = {}
         self.resets = 0
         self.delay = 0.0
@@ -53,9 +54,11 @@ class FakeProcessor:
         if name == "cs" and value == 0xBAD8: raise ValueError("cs = 0xbad8: no descriptor")
         self.registers[name] = value
 
+    def bus_changed(self): pass
+
     def reset(self):
         self.resets += 1
-        self.cpu["halted"] = 0
+        self.cpu.halted = 0
 
     def step(self):
         """'' or a reason."""
@@ -63,7 +66,7 @@ class FakeProcessor:
         self.board.advance(1)
         self.instructions += 1
         self.registers["eip"] = self.instructions
-        if what == "hlt": self.cpu["halted"] = 1
+        if what == "hlt": self.cpu.halted = 1
         return {"reset": "reset", "triple": "triple-fault", "off": "shutdown"}.get(what, "")
 
 
@@ -104,9 +107,9 @@ class FakeUart:
 
 
 class FakeFdc:
-    def __init__(self): self.disks = {}
-    def disk(self, n): return self.disks.get(n)
-    def insert(self, n, disk): self.disks[n] = disk
+    def __init__(self): self.disks = [None] * 4
+    def insert(self, n, disk, geometry): self.disks[n] = disk
+    def eject(self, n): self.disks[n] = None
 
 
 class FakeMachine(assembly.Machine):
@@ -136,7 +139,7 @@ class FakeMachine(assembly.Machine):
                     if when == NEVER: return "halted"
                     self.board.advance(min(when, end) - self.now)
                     if not self.chips["cpu"].INTR: continue
-                p.cpu["halted"] = 0
+                p.cpu.halted = 0
             why = p.step()
             if why: return why
         return ""
