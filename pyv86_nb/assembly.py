@@ -17,7 +17,6 @@ from .board.rate import set_rate
 from .devices.clock import Clock
 from .devices.vga import Vga
 from .engine import irq_trace, reasons
-from .engine.bus import earliest
 from .engine.memory import PhysicalMemory
 from .engine.processor import Processor
 from .media.floppy import geometry
@@ -69,7 +68,7 @@ class Machine:
     @property
     def next_deadline(self) -> int:
         """The tick at which something falls due by itself."""
-        return int(earliest(self.board.words, self.board.dues)[0]) + self.shift
+        return int(self.board.next_deadline()) + self.shift
 
     # RUNNING
 
@@ -175,18 +174,15 @@ class Machine:
     # THE INTERRUPT TRACE: the board writes it
 
     def irq_ring(self, capacity: int) -> None:
-        """Begin anew with a ring of `capacity` rows.  Jitted code holds the arrays, so the bus gets new ones."""
-        self.board.irq = self.board.irq._replace(ring=np.zeros(capacity, irq_trace.ROW))
-        self.board.bus = self.board.bus._replace(irq=self.board.irq)
-        self.processor.bus_changed()
-        self.irq_clear()
+        """Begin anew with a ring of `capacity` rows."""
+        self.board.bus.resize_trace(capacity)
         self.irq_recording(True)
 
     def irq_recording(self, on: bool) -> None:
-        self.board.irq.state[irq_trace.ON] = on
+        self.board.bus.irq[irq_trace.ON] = on
 
     def irq_clear(self) -> None:
-        self.board.irq.state[irq_trace.HEAD] = 0
+        self.board.bus.irq[irq_trace.HEAD] = 0
 
 
 def assemble(o: Options, disks: list[Any]) -> Machine:

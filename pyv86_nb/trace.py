@@ -170,12 +170,12 @@ class Irq(Recorder):
     @property
     def lost(self) -> int:
         with self._vm._at_rest() as machine:
-            return irq_trace.lost(machine.board.irq)
+            return irq_trace.lost(machine.board.bus)
 
     @property
     def array(self) -> np.ndarray:
         with self._vm._at_rest() as machine:
-            out = irq_trace.rows(machine.board.irq)
+            out = irq_trace.rows(machine.board.bus)
         keep = np.ones(len(out), bool)
         for word, values in self._filter.items():
             keep &= np.isin(out[word], values)
