@@ -17,7 +17,7 @@ FIELDS = 24
 KIND = {"-": 0, "r": 1, "l": 2, "h": 3, "m": 4, "i": 5, "c": 6}
 NONE, REG, LOW, HIGH, MEMORY, IMMEDIATE, COUNT = range(7)
 # where an operand comes from
-FROM = {"-": 0, "E": 1, "G": 2, "Z": 3, "A": 4, "I": 5, "J": 5, "M": 6, "CL": 7, "1": 5, "O": 8, "Sw": 9, "word": 10}
+FROM = {"-": 0, "E": 1, "G": 2, "Z": 3, "A": 4, "I": 5, "J": 0, "M": 6, "CL": 7, "1": 5, "O": 8, "Sw": 9, "word": 10}
 # columns of the row table
 (WIDTH, MODRM, DST, SRC, SRC_WORD, SRC8, IMM_KIND, IMM2_KIND, WRITES, USES, FAULTS, ENDS, STACK, FUSE, HAS_CC, KEEPCF, LOCK, KERNEL,
  LOOP, READS, KEEP, SIZE, SID_AT, SID_CC) = range(24)

@@ -25,7 +25,6 @@ from numba.core.registry import cpu_target
 
 from . import cache
 
-LEAN = "PYV86_LEAN"                                      # set in processes that only compile (engine/compile.py)
 I64 = ir.IntType(64)
 _NOWHERE = ctypes.cast(ctypes.pythonapi.Py_FatalError, ctypes.c_void_p).value
 SIGNATURE = ctypes.CFUNCTYPE(*[ctypes.c_int64] * 6)
@@ -41,8 +40,7 @@ class _Compiler(_CFuncCompiler):
 
 def addresses(functions):
     """{name: address} of functions, given as {name: (python function, numpy dtype of its record, arguments between)}."""
-    what = "\n".join(f"{n} {d.descr} {k}" for n, (_, d, k) in sorted(functions.items()))
-    name = f"unit-{hashlib.sha256(what.encode()).hexdigest()[:24]}.o"
+    name = file_name(functions)
     if name not in _loaded:
         data = cache.load(name)
         if data is None:
@@ -51,6 +49,12 @@ def addresses(functions):
             cache.save(name, data)
         _loaded[name] = _load(data, functions)
     return _loaded[name][0]
+
+
+def file_name(functions):
+    """Where the unit of these functions is kept."""
+    what = "\n".join(f"{n} {d.descr} {k}" for n, (_, d, k) in sorted(functions.items()))
+    return f"unit-{hashlib.sha256(what.encode()).hexdigest()[:24]}.o"
 
 
 def _load(data, names):
@@ -88,7 +92,7 @@ def lean():
 
 def build(functions):
     """The object file."""
-    with lean() if os.environ.get(LEAN) else contextlib.nullcontext(): return _build(functions)
+    with lean() if os.environ.get(cache.LEAN) else contextlib.nullcontext(): return _build(functions)
 
 
 @compiler_lock.global_compiler_lock

@@ -3,12 +3,14 @@
 Left out because QEMU knowingly differs from the IBM card: palette writes with PAS=1, retrace bits, the blink attribute, the ninth dot of B0h-BFh,
 data path and set/reset in chain-4 and odd/even modes, plane offsets of chain-4 and odd/even seen from another mode, pictures of 16-bit depth."""
 import random
+
 import numpy as np
 import pytest
 from qemu_machine import QEMU, QemuMachine
-from test_vga import vga_board
 from test_pc_chips_agree import pc
+from test_vga import vga_board
 from vga_modes import MODES, colours, registers
+
 from pyv86_nb import screen
 from pyv86_nb.devices.vga import WINDOW
 

@@ -1,9 +1,10 @@
 """One text, two readers, for the chips of the PCI PC: random traffic by ports and by the VGA's memory window, through Python and compiled,
 gives the same answers and the same bytes."""
 import random
-import numpy as np
+
 import pytest
 from test_vga import set_mode
+
 from pyv86_nb.board import hot
 from pyv86_nb.board.backplane import Backplane
 from pyv86_nb.devices.clock import FakeClock

@@ -3,6 +3,7 @@ VBE registers against the Bochs VBE Display API."""
 import numpy as np
 import pytest
 from vga_modes import MODES, set_mode
+
 from pyv86_nb.board.backplane import Backplane
 from pyv86_nb.devices.clock import FakeClock
 from pyv86_nb.devices.vga import Vga
@@ -76,6 +77,13 @@ def test_misc_bit_0_moves_the_crt_controller(vga):
     assert b.read(0x3D5) == 0xFF and get(vga, 0x3B4, 1) == 0x4F
     b.write(0x3D4, 0x11); assert b.read(0x3B4) == 1
     b.write(0x3BA, 3); assert b.read(0x3CA) == 3
+
+
+def test_registers_have_the_names_of_the_manual(vga):
+    put(vga, 0x3D4, 0x0C, 0x12); assert vga.CR0C == 0x12 and vga.GR6 == 5 and vga.SR4 == 6 and vga.AR10 == 1
+    vga.CR0E = 7; assert get(vga, 0x3D4, 0x0E) == 7
+    with pytest.raises(ValueError, match="8 bits"): vga.GR8 = 256
+    assert "CR13" in vga.card() and "line compare" in vga.card()
 
 
 # DISPLAY MEMORY

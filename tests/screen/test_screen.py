@@ -3,13 +3,15 @@ Pictures of graphics modes are compared with QEMU's in tests/devices/test_agains
 import io
 import pathlib
 import sys
+
 import numpy as np
 import pytest
 
 sys.path.insert(0, str(pathlib.Path(__file__).parents[1] / "devices"))
-from test_vga import put, vbe, vga_board                                   # noqa: E402
-from vga_modes import set_mode                                             # noqa: E402
-from pyv86_nb import screen                                                # noqa: E402
+from test_vga import put, vbe, vga_board
+from vga_modes import set_mode
+
+from pyv86_nb import screen
 
 A = np.array([[0, 0, 0, 1, 1, 0, 0, 0], [0, 0, 1, 0, 0, 1, 0, 0], [0, 1, 1, 1, 1, 1, 1, 0], [0, 1, 0, 0, 0, 0, 1, 1]], np.uint8)
 
@@ -169,6 +171,18 @@ def test_vbe_pictures(vga, bpp):
     i = screen.image(vga)
     assert i.shape == (480, 640, 3) and i[1, 1].tolist() == colour
     assert not i[0].any() or bpp == 8
+
+
+def test_indices_and_their_colours_make_the_picture(vga):
+    for name in ("13h", "12h", "04h", "X"):
+        set_mode(vga.home, name)
+        vga.planes[:] = np.random.default_rng(1).integers(0, 256, 1 << 18, np.uint8).tobytes()
+        vga.dac[:] = np.random.default_rng(2).integers(0, 64, 768, np.uint8).tobytes()
+        index, colours = screen.indexed(vga)
+        assert index.dtype == np.uint8 and len(colours) == (256 if name in ("13h", "X") else 16)
+        assert (colours[index] == screen.image(vga)).all()
+    for i, v in ((1, 64), (2, 32), (3, 32), (4, 0x41)): vbe(vga, i, v)
+    assert screen.indexed(vga) is None
 
 
 def test_png_is_read_by_others(vga):
