@@ -9,6 +9,7 @@ from typing import Any
 
 import numpy as np
 
+from . import compile
 from . import screen as video
 from .board import firmware, timers
 from .board.at_pc import at_pc
@@ -18,7 +19,7 @@ from .devices.clock import Clock
 from .devices.vga import Vga
 from .engine import irq_trace, reasons
 from .engine.memory import PhysicalMemory
-from .engine.processor import Processor
+from .engine.processor import Processor, native_refused
 from .media.floppy import geometry
 from .options import Options
 
@@ -187,13 +188,15 @@ class Machine:
 
 def assemble(o: Options, disks: list[Any]) -> Machine:
     """The PC that the options ask for, at power-on."""
+    tier = o.tier if o.tier != "auto" else "threaded" if native_refused() else "native"
     bios = NO_FIRMWARE if o.bare else firmware.bios(o.bios)
     vga_bios = b"" if o.bare else firmware.vga_bios(o.vga_bios)
+    compile.prepare(tier)
     memory = PhysicalMemory(o.memory, store_bytes(bios, Vga))
     start = o.rtc or (datetime.datetime.now() if o.clock == "wall" else datetime.datetime(2000, 1, 1))
     board = at_pc(memory, fda=drive_type(disks[0]) or "1.44M", fdb=drive_type(disks[1]), boot=o.boot, rtc_start=start, bios=bios,
                   vga_bios=vga_bios, clock=Clock(ips=o.ticks_per_second))
-    processor = Processor(memory, o.tier, board)
+    processor = Processor(memory, tier, board)
     if o.bare:
         (processor.flat if o.bare == "flat" else processor.real)()
     machine = Machine(memory, board, processor)
