@@ -1,0 +1,89 @@
+"""The demonstration disk on a machine that is not ours.  Oracle: QEMU with SeaBIOS, read through its monitor."""
+import json
+import re
+import subprocess
+import time
+
+import pytest
+
+from pyv86_nb import demo
+from pyv86_nb.demo.assemble import assemble
+
+
+def test_the_shape_of_a_floppy():
+    disk = demo.disk()
+    assert len(disk) == 1_474_560 and disk[:512] == demo.boot_sector() and disk[510:512] == b"\x55\xaa"
+    assert disk.startswith(demo.program()) and demo.program().origin == 0x7C00
+
+
+def test_the_boot_sector_reads_the_whole_program():
+    constants = dict(re.findall(r"^\.equ (\w+), (\w+)", demo.source(), re.M))
+    assert len(demo.program()) <= 512 * (1 + int(constants["SECTORS"]))
+
+
+def test_the_font_has_every_printable_sign():
+    font = demo.font()
+    assert set(range(32, 127)) <= set(font) and all(len(g) == 16 for g in font.values())
+    assert not any(font[32]) and all(any(font[c]) for c in range(33, 127))
+    assert len({font[c] for c in range(33, 127)}) == 94                    # no two signs look alike
+
+
+def test_gnu_as_makes_the_same_program(command, tmp_path):
+    from test_assemble import gnu_as
+    theirs = gnu_as(command, tmp_path, demo.source(), 0x7C00)
+    rep = [(b"\x66\xf3\xab", b"\xf3\x66\xab")]                             # prefixes in either order
+    for a, b in rep: theirs = theirs.replace(a, b)
+    assert bytes(assemble(demo.source(), 0x7C00)).replace(*rep[0]) == theirs
+
+
+class Qemu:
+    """QEMU without a display, driven by its machine protocol; the text screen is read from guest memory at B8000h."""
+
+    def __init__(self, program, disk):
+        self.process = subprocess.Popen(
+            [program, "-display", "none", "-qmp", "stdio", "-drive", f"file={disk},if=floppy,format=raw", "-net", "none"],
+            stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
+        self.send("qmp_capabilities")
+
+    def send(self, execute, **arguments):
+        self.process.stdin.write(json.dumps({"execute": execute, "arguments": arguments}) + "\n"); self.process.stdin.flush()
+        for line in self.process.stdout:                                   # events come in between
+            if "return" in (said := json.loads(line)): return said["return"]
+        raise AssertionError("QEMU ended")
+
+    def ask(self, line): return self.send("human-monitor-command", **{"command-line": line})
+
+    def screen(self):
+        words = re.findall(r"0x([0-9a-f]{4})\b", self.ask("xp /2000hx 0xb8000"))
+        text = "".join(chr(int(w, 16) & 255) for w in words)
+        return [text[i:i + 80] for i in range(0, len(text), 80)]
+
+    def wait(self, text, seconds=30):
+        end = time.monotonic() + seconds
+        while time.monotonic() < end:
+            if text in "\n".join(rows := self.screen()): return rows
+            time.sleep(0.05)
+        raise AssertionError(f"{text!r} did not appear:\n" + "\n".join(rows))
+
+    def close(self):
+        self.process.kill(); self.process.communicate()
+
+
+@pytest.mark.qemu
+def test_it_boots_types_and_counts(command, tmp_path):
+    (tmp_path / "demo.img").write_bytes(demo.disk())
+    qemu = Qemu(command("qemu-system-i386"), tmp_path / "demo.img")
+    try:
+        qemu.wait("Type something")
+        for key in ("shift-h", "e", "y", "x", "backspace", "comma", "spc", "shift-1", "ret", "shift-a", "z"):
+            qemu.ask(f"sendkey {key} 20"); time.sleep(0.06)
+        rows = qemu.wait("Az")
+        assert rows[13][4:].startswith("Hey, ! ") and "9Eh" not in rows[14] and rows[14][4:7] == "Az "
+        def ticks(): return int(re.search(r"Timer ticks +(\d+)", "\n".join(qemu.screen()))[1])
+        start, first = time.monotonic(), ticks()
+        time.sleep(2)
+        rate = (ticks() - first) / (time.monotonic() - start)
+        assert 60 < rate < 125, f"{rate} ticks a second where 100 were programmed"
+        assert re.search(r"CMOS clock +20\d\d-\d\d-\d\d \d\d:\d\d:\d\d", "\n".join(qemu.screen()))
+    finally:
+        qemu.close()
