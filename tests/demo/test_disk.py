@@ -1,11 +1,10 @@
 """The demonstration disk on a machine that is not ours.  Oracle: QEMU with SeaBIOS, read through its monitor."""
-import json
 import re
-import subprocess
 import time
 
 import pytest
 
+from bench.qemu import Qemu
 from pyv86_nb import demo
 from pyv86_nb.demo.assemble import assemble
 
@@ -36,48 +35,15 @@ def test_gnu_as_makes_the_same_program(command, tmp_path):
     assert bytes(assemble(demo.source(), 0x7C00)).replace(*rep[0]) == theirs
 
 
-class Qemu:
-    """QEMU without a display, driven by its machine protocol; the text screen is read from guest memory at B8000h."""
-
-    def __init__(self, program, disk):
-        self.process = subprocess.Popen(
-            [program, "-display", "none", "-qmp", "stdio", "-drive", f"file={disk},if=floppy,format=raw", "-net", "none"],
-            stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
-        self.send("qmp_capabilities")
-
-    def send(self, execute, **arguments):
-        self.process.stdin.write(json.dumps({"execute": execute, "arguments": arguments}) + "\n"); self.process.stdin.flush()
-        for line in self.process.stdout:                                   # events come in between
-            if "return" in (said := json.loads(line)): return said["return"]
-        raise AssertionError("QEMU ended")
-
-    def ask(self, line): return self.send("human-monitor-command", **{"command-line": line})
-
-    def screen(self):
-        words = re.findall(r"0x([0-9a-f]{4})\b", self.ask("xp /2000hx 0xb8000"))
-        text = "".join(chr(int(w, 16) & 255) for w in words)
-        return [text[i:i + 80] for i in range(0, len(text), 80)]
-
-    def wait(self, text, seconds=30):
-        end = time.monotonic() + seconds
-        while time.monotonic() < end:
-            if text in "\n".join(rows := self.screen()): return rows
-            time.sleep(0.05)
-        raise AssertionError(f"{text!r} did not appear:\n" + "\n".join(rows))
-
-    def close(self):
-        self.process.kill(); self.process.communicate()
-
-
 @pytest.mark.qemu
 def test_it_boots_types_and_counts(command, tmp_path):
     (tmp_path / "demo.img").write_bytes(demo.disk())
-    qemu = Qemu(command("qemu-system-i386"), tmp_path / "demo.img")
-    try:
+    command("qemu-system-i386")
+    with Qemu("-drive", f"file={tmp_path / 'demo.img'},if=floppy,format=raw") as qemu:
         qemu.wait("Type something")
-        for key in ("shift-h", "e", "y", "x", "backspace", "comma", "spc", "shift-1", "ret", "shift-a", "z"):
-            qemu.ask(f"sendkey {key} 20"); time.sleep(0.06)
-        rows = qemu.wait("Az")
+        qemu.keys("shift-h", "e", "y", "x", "backspace", "comma", "spc", "shift-1", "ret", "shift-a", "z")
+        qemu.wait("Az")
+        rows = qemu.screen()
         assert rows[13][4:].startswith("Hey, ! ") and "9Eh" not in rows[14] and rows[14][4:7] == "Az "
         def ticks(): return int(re.search(r"Timer ticks +(\d+)", "\n".join(qemu.screen()))[1])
         start, first = time.monotonic(), ticks()
@@ -85,5 +51,3 @@ def test_it_boots_types_and_counts(command, tmp_path):
         rate = (ticks() - first) / (time.monotonic() - start)
         assert 60 < rate < 125, f"{rate} ticks a second where 100 were programmed"
         assert re.search(r"CMOS clock +20\d\d-\d\d-\d\d \d\d:\d\d:\d\d", "\n".join(qemu.screen()))
-    finally:
-        qemu.close()
