@@ -6,7 +6,6 @@ import pytest
 
 ROOT = pathlib.Path(__file__).resolve().parents[2]
 PACKAGE = ROOT / "pyv86_nb"
-FRAMEWORK = {"chip", "clock", "pci", "key_codes"}                          # what chips share
 LONG = {}                                                                  # files over 700 lines, each with its reason
 
 
