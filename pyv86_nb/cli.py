@@ -175,13 +175,15 @@ class progress:
     """A context in which what has to be compiled shows a bar on standard error; nothing where all is cached."""
 
     def __init__(self, quiet: bool) -> None:
-        self.quiet, self.bar, self.shown, self.began = quiet, None, False, time.perf_counter()
+        self.quiet, self.shown, self.began = quiet, False, time.perf_counter()
+        self.bar: Any = None
 
     def __enter__(self) -> progress:
         from pyv86_nb.engine import cache
 
-        self.cache, self.before = cache, cache.progress
-        cache.progress = None if self.quiet else self.tell
+        self.cache: Any = cache
+        self.before = self.cache.progress
+        self.cache.progress = None if self.quiet else self.tell
         return self
 
     def __exit__(self, *_: object) -> None:
