@@ -173,6 +173,11 @@ class Backplane(Trace):
         if self.moved: self.settle()
         if self.tracing: self.changes()
 
+    @property
+    def irq(self):
+        """The arrays of the interrupt trace."""
+        return irq_trace.IrqTrace(self.bus.ring, self.bus.irq, self.bus.watch, self.bus.lines, self.bus.frames)
+
     def next_deadline(self):
         """The tick at which something falls due, NEVER if nothing will."""
         return next_deadline(self._bus)

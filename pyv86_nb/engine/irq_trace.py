@@ -14,6 +14,8 @@ with those of the last look, so no chip knows of the trace.  The processor tells
     eoi             its bit in ISR goes out                        s since the accept
     iret            the handler has returned                       s since the accept
 """
+from typing import NamedTuple
+
 import numpy as np
 
 from .cache import compiled
@@ -134,6 +136,14 @@ def note_iret(bus, address):
 
 
 # FOR PYTHON: `bus` is the Bus object
+
+class IrqTrace(NamedTuple):
+    ring: np.ndarray                                     # ROW[:]
+    state: np.ndarray                                    # HEAD, CS, EIP...
+    watch: np.ndarray                                    # a row for each controller, from 1 on
+    lines: np.ndarray                                    # RAISED, ACCEPTED, VECTOR of the 16 lines
+    frames: np.ndarray                                   # (linear address, line, tick of the accept)
+
 
 def sync(bus):
     """Take the levels as they are, after power-on and after a restore: nothing has happened."""
