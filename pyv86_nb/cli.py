@@ -202,11 +202,10 @@ class progress:
             try:
                 from tqdm import tqdm
 
-                self.bar = tqdm(total=total, unit="part", desc="compiling, once per machine", file=sys.stderr)
+                self.bar = tqdm(total=total, desc="compiling, once per machine", bar_format="{desc}: {percentage:3.0f}% {bar} {elapsed}", file=sys.stderr)
             except ImportError:
                 self.bar = None
         if self.bar is not None:
-            self.bar.set_postfix_str(what, refresh=False)
             self.bar.update(done - self.bar.n)
         else:
             print(f"\rpyv86-nb: compiling, once per machine: {done}/{total} {what}".ljust(70), end="", file=sys.stderr, flush=True)
