@@ -1,46 +1,137 @@
-"""The PC/AT board, as far as it goes here: who sits where, and which pin is soldered to which."""
-from .backplane import Backplane
-from ..devices.chip import Chip, pin_out, pins_in
+"""An i440FX/PIIX PC: who sits where, and which pin is soldered to which."""
+from __future__ import annotations
+
+import datetime
+from typing import Any
+
+from ..devices import i440fx, piix3, piix4_pm, vga
+from ..devices.chip import Socket
+from ..devices.clock import Clock
+from ..devices.debug_ports import DebugPorts
+from ..devices.fw_cfg import RAM, FwCfg, e820
+from ..devices.kbc_8042 import Kbc8042
 from ..devices.pic_8259 import Pic8259
 from ..devices.pit_8254 import Pit8254
+from ..devices.port_92 import Port92
 from ..devices.rtc_mc146818 import RtcMc146818
 from ..devices.system_port_b import SystemPortB
+from ..engine.bus import INTA
+from . import cmos
+from .backplane import Backplane
+from .cpu_socket import LOOKED_AT, CpuSocket
+from .hot import hot
+from .memory_map import MemoryMap
 
-INTA = 0x10000                                           # the CPU's INTA cycles, as reads beyond the 64K ports
+START = datetime.datetime(2000, 1, 1)
+DEFAULT_RAM = 64 << 20
 
 
-class CpuSocket(Chip):
-    """the pins of the processor, and the supply"""
-    INTR = pins_in(1, "interrupt request")
-    VCC = pin_out("supply, 5 V: pins tied high", reset=1)
+class AtPc(Backplane):
+    """The board.  `pins` has the word of each pin that the engine looks at; `bus` is for jitted code."""
+    memory_map: MemoryMap | None = None
+
+    def power_on(self) -> AtPc:
+        super().power_on()
+        socket = self.chips["cpu"].pins
+        self.pins = {name: getattr(socket, name).word for name in LOOKED_AT}
+        self.remap()
+        return self
+
+    def remap(self) -> None:
+        """REMAP is high: ask the chips where they are now, rebuild ports and memory, lower it."""
+        bridge, pm = self.chips["bridge"], self.chips["pm"]
+        bridge.announce()
+        base = pm.base(bridge.functions[self.pm_slot].config)
+        self.move(pm, "pm", *[base] * (base is not None))
+        self.place()
+        if self.memory_map: self.memory_map.remap()
+        for c in self.chips.values():
+            if "REMAP" in c.layout and c is not self.chips["cpu"]: c.REMAP = 0
+        self.settle()
+
+    def reset_line(self) -> None:
+        """RESET is high.  A hard reset (CF9h) is everybody's; a pulse of 8042 or port 92h is the processor's: it is let pass."""
+        isa = self.chips["isa"]
+        if isa.RESET and isa.SRST: self.reset()
+        isa.RESET = 0
+        self.settle()
+        while self.chips["cpu"].RESET: self.advance(max(self.clock.ips // 1_000_000, 1))
+
+    def reset(self) -> None:
+        """The reset button: all chips, at once."""
+        super().reset()
+        self.remap()
+
+    def restore(self, s: Any) -> list[str]:
+        missing = super().restore(s)
+        self.remap()
+        return missing
 
 
-def at_pc(clock=None, start=(26, 11, 21, 12, 0, 0), weekday=7):
-    b = Backplane(clock)
+def at_pc(memory: Any = None, *, fda: str | None = "1.44M", fdb: str | None = None, disks: Any = (None, None),
+          boot: str = "cda", rtc_start: datetime.datetime = START, bios: bytes = b"", vga_bios: bytes = b"",
+          files: dict[str, bytes] | None = None, ram_bytes: int | None = None, clock: Clock | None = None) -> AtPc:
+    """The board, powered on.
+
+    memory: the engine's PhysicalMemory with `memory_map.store_bytes(bios, vga)` of store, or None: chips only.
+    fda, fdb: types of the floppy drives (cmos.FLOPPY); disks: their geometries, for CMOS; boot: order, letters a c d;
+    files: fw_cfg files besides "etc/e820".
+    """
+    ram_bytes = ram_bytes or (memory.ram_bytes if memory is not None else DEFAULT_RAM)
+    t = rtc_start
+    b = AtPc(clock or Clock())
     cpu = b.plug(CpuSocket("cpu"))
 
-    #        address       chip
-    pic1 = b.at(0x20, p1 := Pic8259("pic1", master=True, elcr_mask=0xF8))
-    pic2 = b.at(0xA0, p2 := Pic8259("pic2", master=False, elcr_mask=0xDE))
+    #          address         chip
+    pic1   = b.at(0x20,        p1 := Pic8259("pic1", master=True, elcr_mask=0xF8))
+    pic2   = b.at(0xA0,        p2 := Pic8259("pic2", master=False, elcr_mask=0xDE))
     b.at(0x4D0, p1, "elcr"); b.at(0x4D1, p2, "elcr")
     b.at(INTA, p1, "inta"); b.at(INTA + 2, p2, "inta")   # the slave on IR2 answers at INTA + 2
-    pit  = b.at(0x40, Pit8254("pit"))
-    port = b.at(0x61, SystemPortB("port61"))
-    rtc  = b.at(0x70, RtcMc146818("rtc", start, weekday))
+    pit    = b.at(0x40,        Pit8254("pit"))
+    port61 = b.at(0x61,        SystemPortB("port61"))
+    kbc    = b.at(0x60,        Kbc8042("kbc"))
+    rtc    = b.at(0x70,        clock_chip := RtcMc146818("rtc", (t.year % 100, t.month, t.day, t.hour, t.minute, t.second),
+                                                         t.isoweekday() % 7 + 1))
+    port92 = b.at(0x92,        Port92("port92"))
+    b.at(0x3C0, display := vga.Vga("vga"))
+    b.at(0x3D0, display, "color"); b.at(0x3B0, display, "mono"); b.at(0x1CE, display, "vbe")
+    bridge = b.at(0xCF8,       host := i440fx.I440fx("bridge"))
+    isa    = b.at(0xCF9,       south := piix3.Piix3("isa"), "reset")
+    pm     = b.at(0xB2,        power := piix4_pm.Piix4Pm("pm"), "apm")
+    b.at(0xAFE0, power, "gpe")
+    b.at(0x510,                FwCfg("fw_cfg", ram_bytes, 1, {"etc/e820": e820([(0, ram_bytes, RAM)]), **(files or {})}))
+    b.at(0x80, debug := DebugPorts("debug"), "post"); b.at(0xE9, debug, "e9"); b.at(0x402, debug, "log")
+
+    host.connect(1, 0, south.header, south)
+    b.pm_slot = host.functions.index(host.connect(1, 3, power.header, power))
+    picture = host.connect(2, 0, display.header, display)
 
     #   from               to
     pic1.INT            >> cpu.INTR
     pic2.INT            >> pic1.ir[2]
     pit.OUT[0]          >> pic1.ir[0]
+    kbc.IRQ1            >> pic1.ir[1]
+    kbc.IRQ12           >> pic2.ir[4]
     rtc.IRQ             >> pic2.ir[0]
+    pm.SCI              >> pic2.ir[1]
     cpu.VCC             >> pit.GATE[0]
     cpu.VCC             >> pit.GATE[1]
-    port.GATE2          >> pit.GATE[2]
-    pit.OUT[2]          >> port.OUT2
-    return b.power_on()
+    port61.GATE2        >> pit.GATE[2]
+    pit.OUT[2]          >> port61.OUT2
+    kbc.A20             >> port92.gate
+    port92.A20          >> kbc.gate
+    kbc.A20             >> cpu.A20
+    port92.A20          >> cpu.A20
+    for n in (3, 4, 5, 6, 7): isa.IRQ[n] >> pic1.ir[n]
+    for n in (9, 10, 11, 12, 14, 15): isa.IRQ[n] >> pic2.ir[n - 8]
+    for reset in (kbc.RESET, port92.RESET, isa.RESET): reset >> cpu.RESET
+    for moved in (bridge.REMAP, Socket(display).REMAP): moved >> cpu.REMAP
+    pm.POWEROFF         >> cpu.POWEROFF
 
-
-def acknowledge(b):
-    """What the CPU does when INTR is high and IF is set: the vector."""
-    v = b.read(INTA)
-    return v if v >= 0 else b.read(INTA - 1 - v)
+    b.controllers = [(p1, 0), (p2, 8)]
+    window = b.region(vga.WINDOW, display)
+    if memory is not None: b.memory_map = MemoryMap(memory, host, bios, vga_bios, display, picture, window)
+    b.power_on()
+    cmos.fill(clock_chip.ram, ram_bytes, floppies=(fda, fdb), disks=disks, boot=boot, century=t.year // 100)
+    b.bus = hot(b)
+    return b

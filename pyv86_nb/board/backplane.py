@@ -1,53 +1,28 @@
 """The backplane: one array for all chips, wires, the port table, deadlines, snapshots, the trace.
 
-A chip's method writes its own record and nothing else.  When it has returned, the wires are looked at: an input whose level is not the
-OR of what drives it is set, and its chip is told; and again, until nothing differs.  So no chip is ever entered twice, the order is the same for
-compiled and plain callers, and a chip that must show a pulse says so with a deadline.
+A chip's method writes its own record and nothing else.  When it has returned, the wires are looked at: an input whose
+level is not the OR of what drives it is set, and its chip is told; and again, until nothing differs.  So no chip is ever
+entered twice, the order is the same for compiled and plain callers, and a chip that must show a pulse says so with a
+deadline.  The tables are those of engine/bus.py: Python reads them here, hot.py hands them to jitted code.
 """
 import numpy as np
-from numba import njit
+
 from ..devices.chip import Chip, PinsIn, Socket
-from ..devices.clock import Clock, next_deadline
+from ..devices.clock import Clock
+from ..engine import irq_trace
+from ..engine.bus import ALL, INTA, PORTS, earliest, next_change
+from .trace import Trace
 
-FIELD, LINE, READ, WRITE = range(4)
-ROW = np.dtype([("instruction", "u8"), ("time", "f8"), ("kind", "u1"), ("where", "i4"), ("old", "i8"), ("new", "i8")])
-
-
-@njit(cache=True)
-def next_change(words, wires):
-    """The first input pin that does not show what drives it, as word << 8 | bit << 1 | level; -1 if all do.
-    wires: rows (source word, source bit, input word, input bit), sorted by input."""
-    i = 0
-    while i < len(wires):
-        to, bit, level = wires[i, 2], wires[i, 3], 0
-        while i < len(wires) and wires[i, 2] == to and wires[i, 3] == bit:
-            level |= words[wires[i, 0]] >> wires[i, 1] & 1
-            i += 1
-        if words[to] >> bit & 1 != level: return to << 8 | bit << 1 | level
-    return -1
+READ, WRITE = range(2)
+KINDS = {"read": READ, "write": WRITE}
 
 
-@njit(cache=True)
-def note(ring, head, now, ips, kind, where, old, new):
-    r = ring[head[0] % len(ring)]
-    r.instruction, r.time, r.kind, r.where, r.old, r.new = now, now / ips, kind, where, old, new
-    head[0] += 1
-
-
-@njit(cache=True)
-def note_changes(words, shadow, watched, lines, ring, head, now, ips):
-    """One row for each watched word that is not what it was at the last look."""
-    for i in watched:
-        if words[i] != shadow[i]:
-            note(ring, head, now, ips, FIELD + lines[i], i, shadow[i], words[i])
-            shadow[i] = words[i]
-
-
-class Backplane:
-    moved, tracing = False, False
+class Backplane(Trace):
+    moved, tracing, bus = False, False, None
 
     def __init__(self, clock=None, *chips):
-        self.clock, self.chips, self.map, self._wires = clock or Clock(), {}, [], []
+        self.clock, self.chips, self.map, self.regions, self._wires = clock or Clock(), {}, [], [], []
+        self.controllers = []                            # interrupt controllers to trace: (chip, its first line)
         for c in (self.clock, *chips): self.plug(c)
 
     # putting it together
@@ -62,6 +37,15 @@ class Backplane:
         self.map.append((port, chip, bank))
         return Socket(chip) if chip.home else self.plug(chip)
 
+    def move(self, chip, bank, *ports):
+        """The ports of a bank are at these addresses now, or nowhere; `place` makes it true."""
+        self.map = [m for m in self.map if m[1:] != (chip, bank)] + [(p, chip, bank) for p in ports]
+
+    def region(self, address, chip, window="window"):
+        """The number of a memory region that a chip's window answers, for the memory map."""
+        self.regions.append((address, chip, window))
+        return len(self.regions) - 1
+
     def wire(self, out, to): self._wires.append((out, to))
     def sources(self, chip, entry, n): return [o for o, t in self._wires if (t.chip, t.entry, t.n) == (chip, entry, n)]
     def family(self): return [c for chip in self.chips.values() for c in chip.family()]
@@ -69,66 +53,153 @@ class Backplane:
     def power_on(self):
         self.array = np.zeros(1, np.dtype([(n, c.dtype) for n, c in self.chips.items()]))
         self.words, base = self.array.view(np.int64), 0
-        for c in self.chips.values():
+        for number, c in enumerate(self.chips.values()):
             c.bind(self, memoryview(self.words), base)
             base += c.words
+            for p in c.family(): p.number = number
         for c in self.chips.values():
             c.power_on()
             for p in c.family():
                 if "ips" in p.layout: p.ips = self.clock.ips
-        rows, self.inputs, self.dues = [], {}, []
-        for c in self.family():
-            for e in c.layout.values():
-                if e.kind == "deadline": self.dues.append((c, e))
-                if isinstance(e, PinsIn):
-                    self.inputs[c.origin + e.slot] = c, e
-                    rows += [(c.origin + e.slot + 1, n, c.origin + e.slot, n) for n in range(e.bits)]
-        for o, t in self._wires:
-            if t.entry.sampled: continue
-            rows.append((o.word, o.n, t.word, t.n))
-            if "listened" in o.chip.layout: o.chip.listened = 1
-        self.wires = np.array(sorted(rows, key=lambda r: r[2:]), np.int64).reshape(-1, 4)
-        self.due_words = np.array([c.origin + e.slot for c, e in self.dues], np.int64)
-        self.readers, self.writers = {}, {}
-        for port, chip, bank in self.map:
-            for (b, offset, kind), (f, _) in chip.ports.items():
-                if b == bank: (self.readers if kind == "read" else self.writers)[port + offset] = f, chip
+        words = lambda chip, *names: [chip.origin + chip.layout[n].slot for n in names]
+        self.irq = irq_trace.make([(*words(c, "ir", "isr", "imr", "cascade"), line) for c, line in self.controllers])
+        self.watched_chips = {c.number: i + 1 for i, (c, _) in enumerate(self.controllers)}
+        self._doors(), self._solder(), self.place()
         self.settle()
+        irq_trace.sync(self.words, self.irq)
         return self
 
+    # the tables of the bus
+    def _doors(self):
+        """Every method that can be entered from outside its chip: (method, chip, kind)."""
+        self.doors = [(None, None, "")]
+        self._door = {(chip, key): self._add(f, chip, key[2]) for chip in self.chips.values() for key, (f, _) in chip.ports.items()}
+        for chip in self.chips.values():
+            for (window, kind), (f, _) in chip.windows.items(): self._door[chip, window, kind] = self._add(f, chip, f"memory {kind}")
+        dues = [(c.origin + e.slot, self._add(e.handler, c, "deadline"))
+                for c in self.family() for e in c.layout.values() if e.kind == "deadline"]
+        self.dues = np.array(dues, np.int64).reshape(-1, 2)
+
+    def _add(self, f, chip, kind):
+        self.doors.append((f, chip, kind))
+        return len(self.doors) - 1
+
+    def _solder(self):
+        """Rows of pins for each chip that drives some; one more, nameless chip has those that only a hand drives."""
+        drivers, samples, nobody = {}, [(0, 0, 0, 0)], len(self.chips)
+        if nobody > 60: raise ValueError(f"a board has room for 60 chips, not {nobody}")
+        self.sampled, pins = {}, {}                      # chip number -> row of samples
+        for o, t in self._wires:
+            if "listened" in o.chip.layout and not t.entry.sampled: o.chip.listened = 1
+            if t.entry.sampled and o.entry.level:
+                if t.chip.number in self.sampled: raise ValueError(f"{t}: a chip has one sampled pin, with one driver")
+                self.sampled[t.chip.number] = o, t
+            else: drivers.setdefault((t.word, t.n), []).append(o)
+        for c in self.family():
+            for e in c.layout.values():
+                if not isinstance(e, PinsIn): continue
+                door = self._add(e.handler, c, "pin") if e.handler else 0
+                for n in range(e.bits): pins[c.origin + e.slot, n] = door, not e.sampled
+        rows, sources = [], []
+        for (word, n), (door, hand) in sorted(pins.items()):
+            by, first = drivers.get((word, n), ()), len(sources)
+            if not by and not hand: continue             # a sampled pin follows nothing
+            sources += [(o.word, o.n) for o in by] + [(word + 1, n)] * hand
+            rows += [(chip, word, n, first, len(sources), door) for chip in {o.chip.number for o in by} or {nobody}]
+        rows.sort()
+        self.pin_table = np.array([r[1:] for r in rows], np.int64).reshape(-1, 5)
+        self.pin_rows = np.searchsorted([r[0] for r in rows], np.arange(nobody + 2))
+        self.source_table = np.array(sources, np.int64).reshape(-1, 2)
+        self.ports = np.zeros((2, 3, PORTS), np.int16)
+        self._table = memoryview(self.ports)
+
+    def place(self):
+        """Fill the port table by the map.  In place: jitted code looks at the same one."""
+        self.ports[:] = 0
+        for port, chip, bank in self.map:
+            for key in chip.ports:
+                b, offset, kind, size = key
+                if b == bank: self.ports[KINDS[kind], size >> 1, port + offset] = self._door[chip, key]
+
     # running: one access, one stretch of time
-    def read(self, port):
-        f, chip = self.readers.get(port, _OPEN)
-        v = f(chip, self.clock.now)
+    def enter(self, door, *args):
+        f, chip, _ = self.doors[door]
+        now = self.clock.now
+        if chip.number in self.sampled: self._look(chip.number, now)
+        v = f(chip, *args, now)
+        if chip.number in self.watched_chips: irq_trace.note_edges(self.words, self.irq, self.watched_chips[chip.number])
+        return v
+
+    def _look(self, number, now):
+        """Put the level that a sampled pin has now where its chip will read it."""
+        o, t = self.sampled[number]
+        t.chip.w[t.entry.slot] = o.level
+
+    def read(self, port, size=1):
+        door = self._table[READ, size >> 1, port]
+        if door == 0 and size > 1:
+            v = 0
+            for i in range(size): v |= self.read(port + i & 0xFFFF) << 8 * i
+            return v
+        v = self.enter(door) if door else 0xFF           # nobody answers: the bus floats high
         if self.moved: self.settle()
         if self.tracing: self.record(READ, port, v)
         return v
 
-    def write(self, port, v):
-        f, chip = self.writers.get(port, _VOID)
-        f(chip, v, self.clock.now)
+    def write(self, port, v, size=1):
+        door = self._table[WRITE, size >> 1, port]
+        if door == 0 and size > 1:
+            for i in range(size): self.write(port + i & 0xFFFF, v >> 8 * i & 255)
+            return
+        if door: self.enter(door, v)
         if self.moved: self.settle()
         if self.tracing: self.record(WRITE, port, v)
 
+    def memory_read(self, region, address, size):
+        """`size` bytes at a physical address of a region."""
+        base, chip, window = self.regions[region]
+        door = self._door.get((chip, window, "read"))
+        v = self.enter(door, address - base, size) if door else (1 << 8 * size) - 1
+        if self.moved: self.settle()
+        if self.tracing: self.changes()
+        return v
+
+    def memory_write(self, region, address, size, v):
+        base, chip, window = self.regions[region]
+        door = self._door.get((chip, window, "write"))
+        if door: self.enter(door, address - base, size, v)
+        if self.moved: self.settle()
+        if self.tracing: self.changes()
+
+    def acknowledge(self):
+        """What the processor does when INTR is high and IF is set: the vector."""
+        v = self.read(INTA)
+        line = v & 7
+        if v < 0:
+            v = self.read(INTA - 1 - v)
+            line = 8 | v & 7
+        irq_trace.note_accept(self.words, self.irq, line, v)
+        return v
+
     def settle(self):
         """Let the wires carry what the outputs show."""
-        self.moved = False
-        while (k := next_change(self.words, self.wires)) >= 0:
-            chip, e = self.inputs[k >> 8]
-            n, level = k >> 1 & 127, k & 1
-            chip.w[e.slot] ^= 1 << n
-            if e.handler: e.handler(chip, n, level, self.clock.now)
+        self.moved, self.clock.unsettled = False, 0
+        while (row := next_change(self.words, self.pin_table, self.pin_rows, self.source_table, ALL)) >= 0:
+            word, bit, _, _, door = self.pin_table[row].tolist()
+            self.words[word] ^= 1 << bit
+            if door: self.enter(door, bit, int(self.words[word]) >> bit & 1)
 
     def advance(self, n):
-        """n instructions pass; what falls due in them happens, each at its own instruction."""
+        """n ticks pass; what falls due in them happens, each at its own tick."""
         end = self.clock.now + n
+        if self.clock.unsettled: self.settle()
         while True:
-            when, k = next_deadline(self.words, self.due_words)
+            when, k = earliest(self.words, self.dues)
             if when > end: break
-            chip, e = self.dues[k]
+            word, door = self.dues[k].tolist()
             self.clock.now = max(when, self.clock.now)
-            chip.w[e.slot] = e.reset
-            e.handler(chip, self.clock.now)
+            self.words[word] = irq_trace.NEVER
+            self.enter(door)
             if self.moved: self.settle()
             if self.tracing: self.changes()
         self.clock.now = end
@@ -146,6 +217,7 @@ class Backplane:
         fits = lambda n: n in theirs and theirs[n].shape == mine[n].shape and theirs[n].dtype == mine[n].dtype
         for n in filter(fits, mine): mine[n][...] = theirs[n]
         self.moved = False
+        irq_trace.sync(self.words, self.irq)
         return sorted(n for n in mine.keys() | theirs.keys() if n not in mine or not fits(n))
 
     @staticmethod
@@ -154,34 +226,6 @@ class Backplane:
         a, b = columns(a), columns(b)
         return [(f"{n}[{i}]" if a[n].size > 1 else n, int(a[n].flat[i]), int(b[n].flat[i]))
                 for n in a if n in b for i in np.flatnonzero(a[n].ravel() != b[n].ravel())]
-
-    # the trace: what is different from the last look, so a write costs nothing when nobody looks
-    def trace(self, only=None, rows=1 << 16):
-        """Record ports, and changes of all fields and lines, or of those named: trace(only=("pic1.irr", "pic1.isr"))."""
-        self.ring, self.head, self.shadow = np.zeros(rows, ROW), np.zeros(1, np.int64), self.words.copy()
-        self.labels = {c.origin + e.slot: f"{c.name}.{e.name}" for c in self.family() for e in c.layout.values()}
-        self.lines = np.zeros(len(self.words), np.uint8)
-        for c in self.family():
-            for e in c.layout.values(): self.lines[c.origin + e.slot] = e.kind == "line"
-        unknown = set(only or ()) - set(self.labels.values())
-        if unknown: raise ValueError(f"nothing is called {sorted(unknown)[0]}; names are like {self.labels[len(self.words) - 1]}")
-        self.watched = np.array([w for w, n in self.labels.items() if (n in only if only else w > 1)], np.int64)     # 0, 1: the clock itself
-        self.tracing = True
-
-    def changes(self): note_changes(self.words, self.shadow, self.watched, self.lines, self.ring, self.head, self.clock.now, self.clock.ips)
-    def record(self, kind, port, v): note(self.ring, self.head, self.clock.now, self.clock.ips, kind, port, 0, v); self.changes()
-
-    def rows(self):
-        n = int(self.head[0])
-        return self.ring[:n] if n <= len(self.ring) else np.roll(self.ring, -(n % len(self.ring)))
-
-    def frame(self):
-        import pandas as pd
-        f = pd.DataFrame(self.rows())
-        name = lambda k, w: f"port {w:02X}h" if k >= READ else self.labels.get(w, f"word {w}")
-        f["where"] = [name(k, w) for k, w in zip(f.kind, f["where"])]
-        f["kind"] = [("field", "line", "read", "write")[k] for k in f.kind]
-        return f
 
 
 def columns(array, at=""):
@@ -194,7 +238,3 @@ def columns(array, at=""):
         else:
             for i in range(v.shape[1]): out |= columns(v[:, i], f"{at}{n}[{i}].")
     return out
-
-
-_OPEN = (lambda chip, now: 0xFF), None                   # nobody answers: the bus floats high
-_VOID = (lambda chip, v, now: None), None

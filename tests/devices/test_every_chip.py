@@ -2,16 +2,21 @@
 import random
 import numpy as np
 import pytest
-from pyv86_nb.board.at_pc import CpuSocket, at_pc
+from pyv86_nb.board.at_pc import at_pc
+from pyv86_nb.board.cpu_socket import CpuSocket
 from pyv86_nb.board.backplane import Backplane
 from pyv86_nb.devices.chip import Chip, field, keep
 from pyv86_nb.devices.clock import Clock, FakeClock
+from pyv86_nb.devices.kbc_8042 import Kbc8042
 from pyv86_nb.devices.pic_8259 import Pic8259
 from pyv86_nb.devices.pit_8254 import Counter, Pit8254
+from pyv86_nb.devices.port_92 import Port92
+from pyv86_nb.devices.ps2_keyboard import Ps2Keyboard
+from pyv86_nb.devices.ps2_mouse import Ps2Mouse
 from pyv86_nb.devices.rtc_mc146818 import RtcMc146818
 from pyv86_nb.devices.system_port_b import SystemPortB
 
-CHIPS = [Clock, CpuSocket, Pic8259, Pit8254, Counter, RtcMc146818, SystemPortB]
+CHIPS = [Clock, CpuSocket, Pic8259, Pit8254, Counter, RtcMc146818, SystemPortB, Kbc8042, Ps2Keyboard, Ps2Mouse, Port92]
 FILES = [c for c in CHIPS if c.__module__ != "board"]
 
 
@@ -119,7 +124,7 @@ def test_a_resumed_board_continues_bit_for_bit():
 
 
 def test_trace_names_what_changed_and_when():
-    b = at_pc(FakeClock(1_193_182))
+    b = at_pc(clock=FakeClock(1_193_182))
     b.trace()
     b.write(0x43, 0x10); b.write(0x40, 5); b.advance(10)     # mode 0, 5: OUT rises 6 CLK after the write
     f = b.frame()
@@ -130,7 +135,7 @@ def test_trace_names_what_changed_and_when():
 
 
 def test_trace_of_some_names():
-    b = at_pc(FakeClock())
+    b = at_pc(clock=FakeClock())
     b.trace(only=["pic1.imr"])
     b.write(0x21, 1); b.chips["pic1"].init = 0; b.write(0x21, 5)
     assert list(b.frame().query("kind == 'field'")["where"]) == ["pic1.imr"]

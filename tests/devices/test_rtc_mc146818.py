@@ -125,8 +125,7 @@ def test_the_calendar_is_the_calendar():
 
 def test_irq8_reaches_the_cpu():
     from test_pic_8259 import start, intr
-    from board import acknowledge
-    b = at_pc(FakeClock(HZ)); start(b)
+    b = at_pc(clock=FakeClock(HZ)); start(b)
     r = b.chips["rtc"]
     put(r, 10, 0x26); put(r, 11, 0x42)
-    b.advance(32); assert intr(b) and acknowledge(b) == 0x70
+    b.advance(32); assert intr(b) and b.acknowledge() == 0x70

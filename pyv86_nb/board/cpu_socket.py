@@ -1,0 +1,23 @@
+"""The socket of the processor: the pins that the engine looks at after every access, as plain words.   Data sheet: Intel
+Pentium Processor Family Developer's Manual 241430, chapter 5, pin names; RCIN# and A20 of the IBM PC/AT Technical Reference.
+
+    INTR NMI    interrupt requests        A20       1: address line 20 passes
+    RESET       stops and restarts        POWEROFF  the supply goes off
+    REMAP       not a pin of any processor: memory, ports or interrupt routes have moved, the board must look (at_pc.py)
+
+Not emulated: SMI#, INIT# as a pin of its own (RESET serves both), FERR# and IGNNE# (IRQ13), bus and test pins.
+"""
+from ..devices.chip import Chip, pin_out, pins_in
+
+LOOKED_AT = "INTR", "NMI", "A20", "RESET", "REMAP", "POWEROFF"
+
+
+class CpuSocket(Chip):
+    """the pins of the processor, and the supply"""
+    INTR = pins_in(1, "interrupt request")
+    NMI = pins_in(1, "non-maskable interrupt")
+    A20 = pins_in(1, "address line 20 passes (the chip's A20M# is the opposite)")
+    RESET = pins_in(1, "the processor is reset")
+    REMAP = pins_in(1, "memory, ports or interrupt routes have moved")
+    POWEROFF = pins_in(1, "the supply goes off")
+    VCC = pin_out("supply, 5 V: pins tied high", reset=1)

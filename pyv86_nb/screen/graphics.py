@@ -1,0 +1,69 @@
+"""Graphics modes: planes or framebuffer to a picture.   IBM PS/2 Hardware Interface Technical Reference, "Graphics mode register" (GR5).
+
+    GR5 bit 6      each character is 4 pixels of 8 bits, plane 0 first            (mode 13h, unchained 256 colours)
+        bit 5      8 pixels of 2 bits from planes 0, 1 (low) and 2, 3 (high)      (CGA 320 x 200)
+        neither    8 pixels of 4 bits, one from each plane                        (16 colours; CGA 640 x 200 through AR12 = 1)
+    Bochs VBE      8 bits by the DAC; 15, 16, 24, 32 bits: blue lowest
+
+Repeated scan lines are given once: mode 13h is 320 x 200.
+"""
+import numpy as np
+from .palette import dac_palette, palette16
+from .raster import Raster, addresses, planes, raster, strips
+
+
+def repeat(vga, r: Raster) -> int:
+    """How many scan lines in a row show the same memory."""
+    lines = r.cell if vga.crtc[0x17] & 1 and (vga.crtc[0x17] & 2 or r.cell < 3) else 1
+    return lines << r.double
+
+
+def size(vga) -> tuple[int, int, int]:
+    """(width, height, colours) of the graphics picture."""
+    if vga.linear(): return vga.xres, vga.yres, 1 << min(vga.bpp, 24)
+    r = raster(vga)
+    wide, colours = (4, 256) if vga.gr[5] & 0x40 else (8, 4 if vga.gr[5] & 0x20 else 1 << bin(vga.attr[0x12] & 15).count("1"))
+    return r.columns * wide, max(r.lines // repeat(vga, r), 1), colours
+
+
+def graphics_image(vga) -> np.ndarray:
+    """The graphics screen as (h, w, 3) uint8."""
+    if vga.linear(): return linear_image(vga)
+    r = raster(vga)
+    w, h, _ = size(vga)
+    parts = [pixels(vga, addresses(vga, base, scan, r.columns + 2))[:, pan:pan + w] for base, scan, pan in strips(vga, r, repeat(vga, r))]
+    index = parts[0] if len(parts) == 1 else np.concatenate(parts)
+    if vga.gr[5] & 0x40: return np.take(dac_palette(vga), index[:h] & vga.pel_mask, axis=0)
+    return np.take(palette16(vga), index[:h], axis=0)
+
+
+def pixels(vga, a):
+    """Colour indices of the characters at plane addresses a."""
+    p = planes(vga)
+    lines = len(a)
+    if vga.gr[5] & 0x40: return np.stack([p[i][a] for i in range(4)], axis=2).reshape(lines, -1)
+    if vga.gr[5] & 0x20:
+        out = np.empty((*a.shape, 8), np.uint8)
+        for i in range(2):
+            low, high = p[i][a], p[i + 2][a]
+            for n in range(4): out[:, :, 4 * i + n] = low >> 6 - 2 * n & 3 | (high >> 6 - 2 * n & 3) << 2
+        return out.reshape(lines, -1)
+    out = np.zeros((lines, a.shape[1] * 8), np.uint8)
+    for i in range(4): out |= np.unpackbits(p[i][a], axis=1) << i
+    return out
+
+
+def linear_image(vga) -> np.ndarray:
+    """A Bochs VBE mode; black while the framebuffer is not there."""
+    w, h, step = vga.xres, vga.yres, vga.bpp + 7 >> 3
+    if vga.framebuffer is None: return np.zeros((h, w, 3), np.uint8)
+    start, pitch = vga.y_offset * vga.pitch() + vga.x_offset * step, vga.pitch()
+    raw = np.asarray(vga.framebuffer)[start:start + h * pitch]
+    raw = np.pad(raw, (0, h * pitch - len(raw))).reshape(h, pitch)[:, :w * step]
+    if vga.bpp == 8: return np.take(dac_palette(vga), raw & vga.pel_mask, axis=0)
+    if step > 2: return np.ascontiguousarray(raw.reshape(h, w, step)[:, :, 2::-1])
+    v = np.ascontiguousarray(raw).view("<u2")
+    r, g, b = (v >> 11, v >> 6 & 31, v) if vga.bpp == 16 else (v >> 10, v >> 5 & 31, v)
+    five = lambda x: x << 3 & 255 | x >> 2 & 7
+    green = v >> 3 & 0xFC | v >> 9 & 3 if vga.bpp == 16 else five(g & 31)
+    return np.stack([five(r & 31), green, five(b & 31)], axis=2).astype(np.uint8)
