@@ -28,7 +28,6 @@ NOTHING = np.zeros((0, 0), np.uint16)
 SERIAL_LINES = 4
 NO_FIRMWARE = b"\xff" * 0x10000                          # what a socket without a ROM answers
 DRIVES = {1: "360K", 2: "1.2M", 3: "720K", 4: "1.44M", 5: "2.88M"}
-HASTE = 1000                                             # floppy mechanics so many times faster than real; a field of each drive
 CS, D_BIT = 1, 0x4000                                    # engine/state.py, engine/segmentation.py
 
 
@@ -197,8 +196,6 @@ def assemble(o: Options, disks: list[Any]) -> Machine:
     start = o.rtc or (datetime.datetime.now() if o.clock == "wall" else datetime.datetime(2000, 1, 1))
     board = at_pc(memory, fda=drive_type(disks[0]) or "1.44M", fdb=drive_type(disks[1]), boot=o.boot, rtc_start=start, bios=bios,
                   vga_bios=vga_bios, clock=Clock(ips=o.ticks_per_second))
-    for drive in board.chips["fdc"].drive:
-        drive.haste = HASTE
     processor = Processor(memory, tier, board)
     if o.bare:
         (processor.flat if o.bare == "flat" else processor.real)()
