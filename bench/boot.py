@@ -31,7 +31,7 @@ def ours(path: pathlib.Path) -> tuple[float, int, float]:
     from pyv86_nb import VM
 
     start = time.perf_counter()
-    with VM(fda=path) as vm:
+    with VM(fda=path, boot="a") as vm:
         stop = vm.run(until=PROMPT, timeout=120)
         took = time.perf_counter() - start
         assert stop.reason == "until", f"{stop}\n" + "\n".join(vm.screen.text())
@@ -40,7 +40,7 @@ def ours(path: pathlib.Path) -> tuple[float, int, float]:
 
 def theirs(path: pathlib.Path) -> float:
     """Host seconds of one boot under QEMU."""
-    with Qemu("-drive", f"file={path},if=floppy,format=raw", "-snapshot") as q:
+    with Qemu("-drive", f"file={path},if=floppy,format=raw", "-snapshot", "-boot", "a") as q:
         return q.wait(PROMPT)
 
 

@@ -15,6 +15,8 @@ import subprocess
 import tempfile
 import time
 
+import numpy as np
+
 PROGRAM = "qemu-system-i386"
 
 
@@ -61,6 +63,14 @@ class Qemu:
                 return time.perf_counter() - self.started
             time.sleep(every)
         raise TimeoutError(f"{text!r} did not appear under QEMU:\n" + "\n".join(rows))
+
+    def screenshot(self, path: pathlib.Path) -> np.ndarray:
+        """The picture as (height, width, 3) bytes; `path` is a file to be written (PPM)."""
+        self.send("screendump", filename=str(path))
+        kind, size, _, dots = path.read_bytes().split(b"\n", 3)
+        width, height = map(int, size.split())
+        assert kind == b"P6"
+        return np.frombuffer(dots, np.uint8).reshape(height, width, 3)
 
     def keys(self, *names: str) -> None:
         """Press keys one after the other, by the names of QEMU's monitor: a, shift-a, ret."""

@@ -175,13 +175,15 @@ class progress:
     """A context in which what has to be compiled shows a bar on standard error; nothing where all is cached."""
 
     def __init__(self, quiet: bool) -> None:
-        self.quiet, self.bar, self.shown, self.began = quiet, None, False, time.perf_counter()
+        self.quiet, self.shown, self.began = quiet, False, time.perf_counter()
+        self.bar: Any = None
 
     def __enter__(self) -> progress:
         from pyv86_nb.engine import cache
 
-        self.cache, self.before = cache, cache.progress
-        cache.progress = None if self.quiet else self.tell
+        self.cache: Any = cache
+        self.before = self.cache.progress
+        self.cache.progress = None if self.quiet else self.tell
         return self
 
     def __exit__(self, *_: object) -> None:
@@ -200,11 +202,10 @@ class progress:
             try:
                 from tqdm import tqdm
 
-                self.bar = tqdm(total=total, unit="part", desc="compiling, once per machine", file=sys.stderr)
+                self.bar = tqdm(total=total, desc="compiling, once per machine", bar_format="{desc}: {percentage:3.0f}% {bar} {elapsed}", file=sys.stderr)
             except ImportError:
                 self.bar = None
         if self.bar is not None:
-            self.bar.set_postfix_str(what, refresh=False)
             self.bar.update(done - self.bar.n)
         else:
             print(f"\rpyv86-nb: compiling, once per machine: {done}/{total} {what}".ljust(70), end="", file=sys.stderr, flush=True)

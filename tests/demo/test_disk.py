@@ -51,3 +51,24 @@ def test_it_boots_types_and_counts(command, tmp_path):
         rate = (ticks() - first) / (time.monotonic() - start)
         assert 60 < rate < 125, f"{rate} ticks a second where 100 were programmed"
         assert re.search(r"CMOS clock +20\d\d-\d\d-\d\d \d\d:\d\d:\d\d", "\n".join(qemu.screen()))
+
+
+@pytest.mark.qemu
+def test_it_needs_no_firmware(command, tmp_path):
+    """A ROM that only jumps to 0000:7C00: the VGA, the 8042 and both 8259A are as power-on left them."""
+    command("qemu-system-i386")
+    (tmp_path / "rom").write_bytes(assemble(".org 0xFFF0; ljmp 0, 0x7C00; .org 0x10000", 0xF0000))
+    (tmp_path / "program").write_bytes(demo.program())
+    # Without a local APIC, which QEMU starts with the 8259A cut off and which firmware is to open.
+    with Qemu("-cpu", "qemu32,-apic", "-bios", str(tmp_path / "rom"), "-device", f"loader,file={tmp_path / 'program'},addr=0x7c00,force-raw=on") as qemu:
+        qemu.wait("Type something")
+        qemu.keys("o", "k")
+        qemu.wait("ok")
+        assert re.search(r"Timer ticks +[1-9]", "\n".join(qemu.screen()))
+        before = qemu.screenshot(tmp_path / "picture.ppm")
+    lit = {tuple(dot) for row in before for dot in row}
+    assert before.shape == (400, 720, 3) and len(lit) >= 10            # the mode and the colours that the program sets
+
+
+def test_the_source_is_in_the_package():
+    assert (demo.HERE / "boot.s").exists() and (demo.HERE / "font.txt").exists()
