@@ -40,14 +40,16 @@ class _Compiler(_CFuncCompiler):
         return flags
 
 
-def addresses(functions):
-    """{name: address} of functions, given as {name: (python function, numpy dtype of its record, arguments between)}."""
+def addresses(functions, build=None):
+    """{name: address} of functions, given as {name: (python function, numpy dtype of its record, arguments between)}.
+
+    build: what makes the object file of them, if it is not there: by default numba, for functions that need it."""
     name = file_name(functions)
     if name not in _loaded:
         data = cache.load(name)
         if data is None:
             cache.misses.append(f"unit of {len(functions)} functions")
-            data = build(functions)
+            data = (build or build_by_numba)(functions)
             cache.save(name, data)
         _loaded[name] = _load(data, functions)
     return _loaded[name][0]
@@ -97,7 +99,7 @@ def lean():
         for c, n, f in saved: setattr(c, n, f)
 
 
-def build(functions):
+def build_by_numba(functions):
     """The object file."""
     with lean() if os.environ.get(cache.LEAN) else contextlib.nullcontext(): return _build(functions)
 
