@@ -2,19 +2,21 @@
 
     0 SRA   1 SRB   2 DOR   3 TDR   4 MSR, DSR   5 FIFO   7 DIR, CCR
 
-    DOR  7-4 motors  3 DMA and INT on  2 /reset  1-0 drive       MSR  7 RQM  6 DIO (1: read)  5 non-DMA  4 busy  3-0 drives that seek
+    DOR  7-4 motors  3 DMA and INT on  2 /reset  1-0 drive    MSR  7 RQM  6 DIO (1: read)  5 non-DMA  4 busy  3-0 seek
 
-      COMMAND --bytes--> EXECUTION --sectors as they pass the head, by DMA or through the FIFO--> RESULT --bytes--> COMMAND
-         |  \\--no data, no disk------------------------------------------------------------------>|
+      COMMAND --bytes--> EXECUTION --sectors pass the head, by DMA or through the FIFO--> RESULT --bytes--> COMMAND
+         |  +----no data, no disk-------------------------------------------------------->|
          +-- SEEK, RECALIBRATE: the head moves, steps of SRT; INT at the end; SENSE INTERRUPT asks how it went
 
-A data command waits until the sector has passed under the head (floppy_drive.py): motor, head load time, turn, data rate.  The sector moves at the
-moment its last bit does: by the DMA channel given at the wiring, or, with ND, from and to the FIFO, 512 bytes deep here.  Registers and
-commands without data are kernels; `sector`, which needs the disk and memory, is Python's.
+A data command waits until the sector has passed under the head (floppy_drive.py): motor, head load time, turn, data
+rate.  The sector moves at the moment its last bit does: by the DMA channel given at the wiring, or, with ND, from and
+to the FIFO, 512 bytes deep here.  Registers and commands without data are kernels; `sector`, which needs the disk and
+memory, is Python's.
 
-Not emulated: one byte of FIFO at a time (FIFOTHR has no effect; late is late by a whole sector), waiting for ever for an index that does
-not come (two turns, then "missing address mark"), sectors of other sizes than 512 and deleted data marks (raw images hold
-neither: WRITE DELETED writes, READ DELETED finds none), precompensation, power-down, head unload while idle.  PART ID is answered "invalid", as by the AA.
+Not emulated: one byte of FIFO at a time (FIFOTHR has no effect; late is late by a whole sector), waiting for ever for
+an index that does not come (two turns, then "missing address mark"), sectors of other sizes than 512 and deleted data
+marks (raw images hold neither: WRITE DELETED writes, READ DELETED finds none), precompensation, power-down, head
+unload while idle.  PART ID is answered "invalid", as by the AA.
 """
 from __future__ import annotations
 
@@ -97,6 +99,7 @@ class Fdc82077(Chip):
     perpendicular = field(8, "PERPENDICULAR MODE: D3-D0 GAP WGATE", names="OW:7 D:5-2 GAP:1 WGATE:0")
     unit = field(2, "drive of the command at work")
     side = field(1, "head of the command at work")
+    head = field(1, "head of the last sector that passed")
     c = field(8, "C: cylinder of the sector at work")
     h = field(8, "H: head of the sector at work")
     r = field(8, "R: number of the sector at work")
@@ -119,7 +122,8 @@ class Fdc82077(Chip):
         """drives: how many are there, 0 to 4.  haste: so many times faster than a real drive."""
         super().__init__(name)
         if not 0 <= drives <= 4: raise ValueError(f"a floppy controller has 0 to 4 drives, not {drives!r}")
-        if not 1 <= haste <= 1000: raise ValueError(f"haste={haste!r}: drives can be 1 to 1000 times faster than real ones")
+        if not 1 <= haste <= 1000:
+            raise ValueError(f"haste={haste!r}: drives can be 1 to 1000 times faster than real ones")
         self.fitted, self.hurry = drives, haste
         self.disks: list = [None] * 4
         self.dma = None                                  # a dma_8237.Channel, given at the wiring
@@ -130,10 +134,14 @@ class Fdc82077(Chip):
 
     # DISKS
     def insert(self, n: int, disk, geometry: Geometry) -> None:
-        """Put a disk into drive n.  disk: read(lba, n), write(lba, data), write_protect; geometry: how it is recorded."""
+        """Put a disk into drive n.
+
+        disk: has read(lba, n), write(lba, data) and write_protect (media.disk.Disk); geometry: how it is recorded.
+        """
         d = self._drive(n)
         self.disks[n] = disk
-        d.cylinders, d.heads, d.sectors, d.media_rate, d.rpm = geometry.cylinders, geometry.heads, geometry.sectors, geometry.rate, geometry.rpm
+        d.cylinders, d.heads, d.sectors = geometry.cylinders, geometry.heads, geometry.sectors
+        d.media_rate, d.rpm = geometry.rate, geometry.rpm
         d.media, d.protected, d.changed = 1, bool(disk.write_protect), 1
 
     def eject(self, n: int):
@@ -144,7 +152,8 @@ class Fdc82077(Chip):
         return disk
 
     def _drive(self, n: int) -> FloppyDrive:
-        if not 0 <= n < self.fitted: raise ValueError(f"there is no floppy drive {n!r}; this controller has drives 0 to {self.fitted - 1}")
+        if not 0 <= n < self.fitted:
+            raise ValueError(f"there is no floppy drive {n!r}; this controller has drives 0 to {self.fitted - 1}")
         return self.drive[n]
 
     # REGISTERS
@@ -266,8 +275,7 @@ class Fdc82077(Chip):
     @sector.due
     def passed(self, now: int) -> None:
         """The sector that was waited for has passed under the head, or two turns have shown that it is not there."""
-        op = self.cmd[0] & 31
-        disk = self.disks[self.unit]
+        op, disk, self.head = self.cmd[0] & 31, self.disks[self.unit], self.side
         if self.fate or disk is None: finish(self, ABNORMAL, self.fate & 0xFF or 1, self.fate >> 8, now)
         elif op == READ_ID: finish(self, 0, 0, 0, now)
         elif op == FORMAT: self._format(disk, now)
@@ -285,8 +293,8 @@ class Fdc82077(Chip):
         if op == VERIFY:
             self.count = self.count - 1 & 0xFF
             return self._next(bool(self.cmd[1] & 0x80) and self.count == 0, now)
-        if op == READ_TRACK and (self.c != self.drive[self.unit].cylinder or self.h != self.side or self.r != self.count or self.n != 2):
-            self.late |= 4                               # ND, but the reading goes on
+        here = self.drive[self.unit].cylinder, self.side, self.count, 2
+        if op == READ_TRACK and (self.c, self.h, self.r, self.n) != here: self.late |= 4     # ND; reading goes on
         data = disk.read(lba, 1)
         if self.nd:
             if self.at < self.size: return finish(self, ABNORMAL, OR, 0, now)

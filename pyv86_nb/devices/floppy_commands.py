@@ -1,4 +1,4 @@
-"""The commands of the 82077AA: how many bytes, what those without data do, how a sector is found.   Data sheet 290166-007, section 5.
+"""Commands of the 82077AA: their length, those without data, how a sector is found.   Data sheet 290166-007, 5.
 
     find a sector:  disk turning? side and cylinder recorded? rate right? --no--> MA, after two turns
                     C the head's cylinder, H its side, N 512 bytes, R on the track? --no--> ND (and WC), after two turns
@@ -81,7 +81,7 @@ def sides_and_sector(fdc):
 @kernel
 def finish(fdc, code, st1, st2, now):
     """The result phase: ST0 ST1 ST2 C H R N, and the interrupt."""
-    fdc.result[0] = code | fdc.moved << 5 | fdc.side << 2 | fdc.unit
+    fdc.result[0] = code | fdc.moved << 5 | fdc.head << 2 | fdc.unit
     fdc.result[1], fdc.result[2] = st1, st2
     fdc.result[3], fdc.result[4], fdc.result[5], fdc.result[6] = fdc.c, fdc.h, fdc.r, fdc.n
     fdc.sector, fdc.size, fdc.at, fdc.final = NEVER, 0, 0, 0
@@ -183,9 +183,10 @@ def moving(fdc, i):
 @kernel
 def data_command(fdc, now):
     fdc.phase, fdc.moved, fdc.late, fdc.at, fdc.size, fdc.final = EXECUTION, 0, 0, 0, 0, 0
-    op, d = fdc.cmd[0] & 31, fdc.drive[fdc.unit]
+    op, d, fdc.head = fdc.cmd[0] & 31, fdc.drive[fdc.unit], fdc.side
     if op != 10 and op != 13:
-        fdc.c, fdc.h, fdc.r, fdc.n, fdc.eot = int(fdc.cmd[2]), int(fdc.cmd[3]), int(fdc.cmd[4]), int(fdc.cmd[5]), int(fdc.cmd[6])
+        fdc.c, fdc.h, fdc.r, fdc.n = int(fdc.cmd[2]), int(fdc.cmd[3]), int(fdc.cmd[4]), int(fdc.cmd[5])
+        fdc.eot = int(fdc.cmd[6])
         fdc.count = 1 if op == 2 else int(fdc.cmd[8])
     if op == 13: fdc.n = int(fdc.cmd[2])
     when = head_down(fdc, d, now)
@@ -264,7 +265,8 @@ def start(fdc, now):
     elif v == 18: fdc.perpendicular = b if b & 0x80 else fdc.perpendicular & 0x3C | b & 3
     elif v == 19:
         w = int(fdc.cmd[2])
-        fdc.eis, fdc.efifo, fdc.nopoll, fdc.fifothr, fdc.pretrk = w >> 6 & 1, w >> 5 & 1, w >> 4 & 1, w & 15, int(fdc.cmd[3])
+        fdc.eis, fdc.efifo, fdc.nopoll, fdc.fifothr = w >> 6 & 1, w >> 5 & 1, w >> 4 & 1, w & 15
+        fdc.pretrk = int(fdc.cmd[3])
     elif op == 20 and v & 0x60 == 0:
         fdc.lock = v >> 7
         fdc.result[0] = fdc.lock << 4
