@@ -8,6 +8,8 @@ from ..devices import i440fx, piix3, piix4_pm, vga
 from ..devices.chip import Socket
 from ..devices.clock import Clock
 from ..devices.debug_ports import DebugPorts
+from ..devices.dma_8237 import Channel, Dma8237
+from ..devices.fdc_82077 import Fdc82077
 from ..devices.fw_cfg import RAM, FwCfg, e820
 from ..devices.kbc_8042 import Kbc8042
 from ..devices.pic_8259 import Pic8259
@@ -15,6 +17,7 @@ from ..devices.pit_8254 import Pit8254
 from ..devices.port_92 import Port92
 from ..devices.rtc_mc146818 import RtcMc146818
 from ..devices.system_port_b import SystemPortB
+from ..devices.uart_16550 import Uart16550
 from ..engine.bus import INTA
 from . import cmos
 from .backplane import Backplane
@@ -27,7 +30,7 @@ DEFAULT_RAM = 64 << 20
 
 
 class AtPc(Backplane):
-    """The board.  `pins` has the word of each pin that the engine looks at; `bus` is for jitted code."""
+    """The board.  `pins` has the word of each pin that the engine looks at; `bus.address` is for jitted code."""
     memory_map: MemoryMap | None = None
 
     def power_on(self) -> AtPc:
@@ -83,6 +86,8 @@ def at_pc(memory: Any = None, *, fda: str | None = "1.44M", fdb: str | None = No
     cpu = b.plug(CpuSocket("cpu"))
 
     #          address         chip
+    b.at(0x00, d1 := Dma8237("dma1")); b.at(0xC0, d2 := Dma8237("dma2", wide=True), "wide")
+    b.at(0x80, d1, "pages"); b.at(0x80, d2, "wide pages")
     pic1   = b.at(0x20,        p1 := Pic8259("pic1", master=True, elcr_mask=0xF8))
     pic2   = b.at(0xA0,        p2 := Pic8259("pic2", master=False, elcr_mask=0xDE))
     b.at(0x4D0, p1, "elcr"); b.at(0x4D1, p2, "elcr")
@@ -93,6 +98,8 @@ def at_pc(memory: Any = None, *, fda: str | None = "1.44M", fdb: str | None = No
     rtc    = b.at(0x70,        clock_chip := RtcMc146818("rtc", (t.year % 100, t.month, t.day, t.hour, t.minute, t.second),
                                                          t.isoweekday() % 7 + 1))
     port92 = b.at(0x92,        Port92("port92"))
+    com1   = b.at(0x3F8,       Uart16550("com1"))
+    fdc    = b.at(0x3F0,       floppy := Fdc82077("fdc", drives=2 if fdb else 1 if fda else 0))
     b.at(0x3C0, display := vga.Vga("vga"))
     b.at(0x3D0, display, "color"); b.at(0x3B0, display, "mono"); b.at(0x1CE, display, "vbe")
     bridge = b.at(0xCF8,       host := i440fx.I440fx("bridge"))
@@ -100,7 +107,8 @@ def at_pc(memory: Any = None, *, fda: str | None = "1.44M", fdb: str | None = No
     pm     = b.at(0xB2,        power := piix4_pm.Piix4Pm("pm"), "apm")
     b.at(0xAFE0, power, "gpe")
     b.at(0x510,                FwCfg("fw_cfg", ram_bytes, 1, {"etc/e820": e820([(0, ram_bytes, RAM)]), **(files or {})}))
-    b.at(0x80, debug := DebugPorts("debug"), "post"); b.at(0xE9, debug, "e9"); b.at(0x402, debug, "log")
+    b.at(0x80, debug := DebugPorts("debug"), "post")     # over a page register that belongs to no channel
+    b.at(0xE9, debug, "e9"); b.at(0x402, debug, "log")
 
     host.connect(1, 0, south.header, south)
     b.pm_slot = host.functions.index(host.connect(1, 3, power.header, power))
@@ -112,6 +120,8 @@ def at_pc(memory: Any = None, *, fda: str | None = "1.44M", fdb: str | None = No
     pit.OUT[0]          >> pic1.ir[0]
     kbc.IRQ1            >> pic1.ir[1]
     kbc.IRQ12           >> pic2.ir[4]
+    com1.INTR           >> pic1.ir[4]
+    fdc.IRQ             >> pic1.ir[6]
     rtc.IRQ             >> pic2.ir[0]
     pm.SCI              >> pic2.ir[1]
     cpu.VCC             >> pit.GATE[0]
@@ -130,8 +140,10 @@ def at_pc(memory: Any = None, *, fda: str | None = "1.44M", fdb: str | None = No
 
     b.controllers = [(p1, 0), (p2, 8)]
     window = b.region(vga.WINDOW, display)
-    if memory is not None: b.memory_map = MemoryMap(memory, host, bios, vga_bios, display, picture, window)
+    if memory is not None:
+        floppy.dma = Channel(d1, 2, memory, through=(d2, 0))
+        b.memory_map = MemoryMap(memory, host, bios, vga_bios, display, picture, window)
     b.power_on()
     cmos.fill(clock_chip.ram, ram_bytes, floppies=(fda, fdb), disks=disks, boot=boot, century=t.year // 100)
-    b.bus = hot(b)
+    hot(b)
     return b

@@ -10,7 +10,7 @@ import numpy as np
 from ..devices.chip import Chip, PinsIn, Socket
 from ..devices.clock import Clock
 from ..engine import irq_trace
-from ..engine.bus import ALL, INTA, PORTS, earliest, next_change
+from ..engine.bus import ALL, INTA, PORTS, Bus, earliest, next_change, next_deadline
 from .trace import Trace
 
 READ, WRITE = range(2)
@@ -61,24 +61,33 @@ class Backplane(Trace):
             c.power_on()
             for p in c.family():
                 if "ips" in p.layout: p.ips = self.clock.ips
-        words = lambda chip, *names: [chip.origin + chip.layout[n].slot for n in names]
-        self.irq = irq_trace.make([(*words(c, "ir", "isr", "imr", "cascade"), line) for c, line in self.controllers])
-        self.watched_chips = {c.number: i + 1 for i, (c, _) in enumerate(self.controllers)}
-        self._doors(), self._solder(), self.place()
+        self.watched = {c.number: i + 1 for i, (c, _) in enumerate(self.controllers)}
+        self.bus = Bus(words=self.words, ports=np.zeros((2, 3, PORTS), np.int16), **self._doors(), **self._solder(),
+                       **self._watch())
+        self._bus, self._ports = self.bus.address, memoryview(self.bus.ports)
+        self.place()
         self.settle()
-        irq_trace.sync(self.words, self.irq)
+        irq_trace.sync(self.bus)
         return self
 
-    # the tables of the bus
+    # the tables of the bus; what only jitted code needs is filled in by hot.py
+    def _watch(self):
+        words = lambda chip, *names: [chip.origin + chip.layout[n].slot for n in names]
+        return irq_trace.tables([(*words(c, "ir", "isr", "imr", "cascade"), line) for c, line in self.controllers])
+
     def _doors(self):
         """Every method that can be entered from outside its chip: (method, chip, kind)."""
         self.doors = [(None, None, "")]
-        self._door = {(chip, key): self._add(f, chip, key[2]) for chip in self.chips.values() for key, (f, _) in chip.ports.items()}
+        self._door = {}
         for chip in self.chips.values():
-            for (window, kind), (f, _) in chip.windows.items(): self._door[chip, window, kind] = self._add(f, chip, f"memory {kind}")
+            for key, (f, _) in chip.ports.items(): self._door[chip, key] = self._add(f, chip, key[2])
+            for (window, kind), (f, _) in chip.windows.items():
+                self._door[chip, window, kind] = self._add(f, chip, f"memory {kind}")
         dues = [(c.origin + e.slot, self._add(e.handler, c, "deadline"))
                 for c in self.family() for e in c.layout.values() if e.kind == "deadline"]
-        self.dues = np.array(dues, np.int64).reshape(-1, 2)
+        self._windows = [(self._door.get((chip, window, "read"), 0), self._door.get((chip, window, "write"), 0), base)
+                         for base, chip, window in self.regions]
+        return {"dues": np.array(dues, np.int64).reshape(-1, 2), "mmio": np.array(self._windows, np.int64).reshape(-1, 3)}
 
     def _add(self, f, chip, kind):
         self.doors.append((f, chip, kind))
@@ -86,7 +95,7 @@ class Backplane(Trace):
 
     def _solder(self):
         """Rows of pins for each chip that drives some; one more, nameless chip has those that only a hand drives."""
-        drivers, samples, nobody = {}, [(0, 0, 0, 0)], len(self.chips)
+        drivers, nobody = {}, len(self.chips)
         if nobody > 60: raise ValueError(f"a board has room for 60 chips, not {nobody}")
         self.sampled, pins = {}, {}                      # chip number -> row of samples
         for o, t in self._wires:
@@ -107,36 +116,31 @@ class Backplane(Trace):
             sources += [(o.word, o.n) for o in by] + [(word + 1, n)] * hand
             rows += [(chip, word, n, first, len(sources), door) for chip in {o.chip.number for o in by} or {nobody}]
         rows.sort()
-        self.pin_table = np.array([r[1:] for r in rows], np.int64).reshape(-1, 5)
-        self.pin_rows = np.searchsorted([r[0] for r in rows], np.arange(nobody + 2))
-        self.source_table = np.array(sources, np.int64).reshape(-1, 2)
-        self.ports = np.zeros((2, 3, PORTS), np.int16)
-        self._table = memoryview(self.ports)
+        return {"pins": np.array([r[1:] for r in rows], np.int64).reshape(-1, 5),
+                "pin_rows": np.searchsorted([r[0] for r in rows], np.arange(nobody + 2)).astype(np.int64),
+                "sources": np.array(sources, np.int64).reshape(-1, 2),
+                "samples": np.zeros((1 + len(self.sampled), 4), np.int64), "doors": np.zeros((len(self.doors), 5), np.int64)}
 
     def place(self):
         """Fill the port table by the map.  In place: jitted code looks at the same one."""
-        self.ports[:] = 0
+        self.bus.ports[:] = 0
         for port, chip, bank in self.map:
             for key in chip.ports:
                 b, offset, kind, size = key
-                if b == bank: self.ports[KINDS[kind], size >> 1, port + offset] = self._door[chip, key]
+                if b == bank: self.bus.ports[KINDS[kind], size >> 1, port + offset] = self._door[chip, key]
 
     # running: one access, one stretch of time
     def enter(self, door, *args):
         f, chip, _ = self.doors[door]
-        now = self.clock.now
-        if chip.number in self.sampled: self._look(chip.number, now)
-        v = f(chip, *args, now)
-        if chip.number in self.watched_chips: irq_trace.note_edges(self.words, self.irq, self.watched_chips[chip.number])
+        if chip.number in self.sampled:
+            o, t = self.sampled[chip.number]
+            t.chip.w[t.entry.slot] = o.level
+        v = f(chip, *args, self.clock.now)
+        if chip.number in self.watched: irq_trace.note_edges(self._bus, self.watched[chip.number])
         return v
 
-    def _look(self, number, now):
-        """Put the level that a sampled pin has now where its chip will read it."""
-        o, t = self.sampled[number]
-        t.chip.w[t.entry.slot] = o.level
-
     def read(self, port, size=1):
-        door = self._table[READ, size >> 1, port]
+        door = self._ports[READ, size >> 1, port]
         if door == 0 and size > 1:
             v = 0
             for i in range(size): v |= self.read(port + i & 0xFFFF) << 8 * i
@@ -147,7 +151,7 @@ class Backplane(Trace):
         return v
 
     def write(self, port, v, size=1):
-        door = self._table[WRITE, size >> 1, port]
+        door = self._ports[WRITE, size >> 1, port]
         if door == 0 and size > 1:
             for i in range(size): self.write(port + i & 0xFFFF, v >> 8 * i & 255)
             return
@@ -157,19 +161,26 @@ class Backplane(Trace):
 
     def memory_read(self, region, address, size):
         """`size` bytes at a physical address of a region."""
-        base, chip, window = self.regions[region]
-        door = self._door.get((chip, window, "read"))
+        door, _, base = self._windows[region]
         v = self.enter(door, address - base, size) if door else (1 << 8 * size) - 1
         if self.moved: self.settle()
         if self.tracing: self.changes()
         return v
 
     def memory_write(self, region, address, size, v):
-        base, chip, window = self.regions[region]
-        door = self._door.get((chip, window, "write"))
+        _, door, base = self._windows[region]
         if door: self.enter(door, address - base, size, v)
         if self.moved: self.settle()
         if self.tracing: self.changes()
+
+    @property
+    def irq(self):
+        """The arrays of the interrupt trace."""
+        return irq_trace.IrqTrace(self.bus.ring, self.bus.irq, self.bus.watch, self.bus.lines, self.bus.frames)
+
+    def next_deadline(self):
+        """The tick at which something falls due, NEVER if nothing will."""
+        return next_deadline(self._bus)
 
     def acknowledge(self):
         """What the processor does when INTR is high and IF is set: the vector."""
@@ -178,14 +189,14 @@ class Backplane(Trace):
         if v < 0:
             v = self.read(INTA - 1 - v)
             line = 8 | v & 7
-        irq_trace.note_accept(self.words, self.irq, line, v)
+        irq_trace.note_accept(self._bus, line, v)
         return v
 
     def settle(self):
         """Let the wires carry what the outputs show."""
         self.moved, self.clock.unsettled = False, 0
-        while (row := next_change(self.words, self.pin_table, self.pin_rows, self.source_table, ALL)) >= 0:
-            word, bit, _, _, door = self.pin_table[row].tolist()
+        while (row := next_change(self._bus, ALL)) >= 0:
+            word, bit, _, _, door = self.bus.pins[row].tolist()
             self.words[word] ^= 1 << bit
             if door: self.enter(door, bit, int(self.words[word]) >> bit & 1)
 
@@ -194,9 +205,10 @@ class Backplane(Trace):
         end = self.clock.now + n
         if self.clock.unsettled: self.settle()
         while True:
-            when, k = earliest(self.words, self.dues)
+            if (row := earliest(self._bus)) < 0: break
+            word, door = self.bus.dues[row].tolist()
+            when = int(self.words[word])
             if when > end: break
-            word, door = self.dues[k].tolist()
             self.clock.now = max(when, self.clock.now)
             self.words[word] = irq_trace.NEVER
             self.enter(door)
@@ -217,7 +229,7 @@ class Backplane(Trace):
         fits = lambda n: n in theirs and theirs[n].shape == mine[n].shape and theirs[n].dtype == mine[n].dtype
         for n in filter(fits, mine): mine[n][...] = theirs[n]
         self.moved = False
-        irq_trace.sync(self.words, self.irq)
+        irq_trace.sync(self.bus)
         return sorted(n for n in mine.keys() | theirs.keys() if n not in mine or not fits(n))
 
     @staticmethod

@@ -41,11 +41,11 @@ class Trace:
             example = self.labels[max(self.labels)]
             raise ValueError(f"nothing is called {sorted(unknown)[0]}; names are like {example}")
         watched = [w for w, n in self.labels.items() if (n in only if only else w > 1)]      # 0, 1: the clock itself
-        self.watched = np.array(watched, np.int64)
+        self._traced = np.array(watched, np.int64)
         self.tracing = True
 
     def changes(self):
-        note_changes(self.words, self.shadow, self.watched, self.lines, self.ring, self.head, self.clock.now, self.clock.ips)
+        note_changes(self.words, self.shadow, self._traced, self.lines, self.ring, self.head, self.clock.now, self.clock.ips)
 
     def record(self, kind, port, v):
         note(self.ring, self.head, self.clock.now, self.clock.ips, READ + kind, port, 0, v)

@@ -12,6 +12,7 @@ Items are laid into one blob at power-on; a kernel reads it by position.
 Not emulated: the DMA interface, writes to items, items above 64 KiB together (kernels and disks go other ways).
 """
 import struct
+
 from .chip import Chip, buffer, field, keep, kernel, parts, reads, writes
 
 SIGNATURE, ID, RAM_SIZE, NB_CPUS, BOOT_MENU, FILE_DIR, FILE_FIRST = 0x00, 0x01, 0x03, 0x05, 0x0E, 0x19, 0x20

@@ -99,6 +99,15 @@ class I440fx(Chip):
         for f, (_, _, chip) in zip(self.functions, self.plugged, strict=False):
             if chip is not None and hasattr(chip, "configured"): chip.configured(f.config)
 
+    def rows(self):
+        """The card: after the fields, one row for each function of the bus."""
+        yield from super().rows()
+        for f, (where, header, chip) in zip(self.functions, self.plugged, strict=False):
+            c = f.config
+            at = [f"BAR{n} {f.bar(n):X}h" for n in header.bars if f.bar(n) is not None]
+            yield (f"00:{where >> 3:02X}.{where & 7}", f"{c[1]:02X}{c[0]:02X}:{c[3]:02X}{c[2]:02X}", {},
+                   f"class {c[11]:02X}{c[10]:02X}{c[9]:02X}, {chip.name if chip else self.name}{''.join(', ' + b for b in at)}")
+
     # what the board asks
     def pam(self):
         """[(address, length, reads from RAM, writes to RAM)] of the thirteen pieces of C0000-FFFFF."""

@@ -18,6 +18,7 @@ A change of a `remaps` byte raises the bridge's REMAP, and the board asks all fu
 Not emulated: 64-bit base addresses, capability lists that do something, parity and bus-master aborts, cycles to buses other than 0.
 """
 from dataclasses import dataclass
+
 from .chip import Chip, buffer, kernel
 
 COMMAND, STATUS, ROM, LINE, PIN = 0x04, 0x06, 0x30, 0x3C, 0x3D

@@ -1,5 +1,6 @@
 """IBM VGA: sequencer, CRT controller, graphics and attribute controllers, DAC.   Data sheet: IBM PS/2 Hardware Interface Technical Reference,
-Video Subsystem (1992); the four planes and the CPU's way to them are in vga_memory.py, the Bochs VBE registers in vga_vbe.py.
+Video Subsystem (1992); the four planes and the CPU's way to them are in vga_memory.py, the registers' names in vga_registers.py,
+the Bochs VBE registers in vga_vbe.py.
 
     3C0/1 attribute    index and data through one port: a flip-flop, reset by reading 3xA     AR0-F palette, 10-14
     3C2 w misc output  3CC r     7, 6 sync polarity  3-2 dot clock: 25.175, 28.322 MHz  1 display memory  0: 1 = 3Dx, 0 = 3Bx
@@ -20,10 +21,11 @@ Video Subsystem (1992); the four planes and the CPU's way to them are in vga_mem
 Not emulated: the vertical interrupt (CR11 bits 5-4; rarely wired), video subsystem sleep (3C3h, 46E8h), the light pen, diagnostic bits of status 1,
 the beam's phase after timing registers were written (it is that of a machine which had them from power-on), external dot clocks (2, 3: as 0).
 """
+from . import vga_memory
 from .chip import buffer, field, keep, kernel, memory_reads, memory_writes, pin_out, reads, writes
 from .clock import ticks
 from .pci import PREFETCHABLE, Bar, Header
-from . import vga_memory
+from .vga_registers import Named
 from .vga_vbe import Vbe
 
 VRAM = 16 << 20
@@ -126,7 +128,7 @@ def crt_ports(bank, here, kernel):
     return get_index, put_index, get, put, status, put_feature
 
 
-class Vga(Vbe):
+class Vga(Named, Vbe):
     """IBM VGA with Bochs VBE extensions"""
     REMAP = pin_out("the display memory's window has moved (VBE modes)")
     misc = field(8, "miscellaneous output", names="VSP:7 HSP:6 PAGE:5 CLOCK:3-2 RAM:1 IOS:0")

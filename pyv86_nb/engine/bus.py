@@ -1,33 +1,32 @@
 """The bus: how jitted code talks to chips of which it knows nothing but addresses.
 
-The board (board/hot.py) fills these tables; no device is imported here.  A *door* is one method of one chip, compiled:
+The board fills these tables (board/backplane.py, hot.py); no device is imported here.  In jitted code `bus` is an int64,
+the address of a header of addresses: `Bus.address`.  A *door* is one method of one chip, compiled:
 
     doors   (function, record, chip, sample, controller)   i64 function(record, a, b, c, now); function 0: only Python can
                   read port (0, 0, 0)   write port (value, 0, 0)   pin (n, level, 0)   deadline (0, 0, 0)
                   read memory (address, size, 0)   write memory (address, size, value)
-    ports   [0 read, 1 write][log2 size][port] -> door.  Door 0: nobody is there
+    ports   [0 read, 1 write][log2 size][port] -> door, int16.  Door 0: nobody is there
     mmio    [region] -> (read door, write door, first physical address)
     dues    (word of the deadline, door)
     pins    (word, bit, first source, end of sources, door), by the chip that drives the pin: rows pin_rows[chip] on.
             A pin with two drivers has two rows; rows of the last, nameless chip are pins that nothing drives but a hand
     sources (word, bit), or-ed
-    samples (function, record, word, bit)        a level that is a function of time, looked at before a chip is entered
+    samples (function, record, word, bit)   a level that is a function of time, looked at before a chip is entered
 
 An input that is not the OR of what drives it is set, and its chip told; and again, always the first row that differs,
-until none does: as `Backplane` does in Python.  Only rows of chips that were entered can differ, so no others are
-looked at.  A door of an interrupt controller (irq_trace.py) has its edges noted when it is left.
+until none does: as `Backplane` does in Python.  Only rows of chips that were entered can differ, so no others are looked
+at.  A door of an interrupt controller (irq_trace.py) has its edges noted when it is left.
 
-`bus.words[NOW]` is the tick of the access: whoever calls has let pass what was due before (`advance_to`).
+words[NOW] is the tick of the access: whoever calls has let pass what was due before (`advance_to`).
 """
-from typing import NamedTuple
-
 import numpy as np
-from llvmlite import ir
-from numba import types
-from numba.extending import intrinsic
 
+from . import irq_trace
 from .cache import compiled
-from .irq_trace import IrqTrace, note_accept, note_edges
+from .irq_trace import note_accept, note_edges
+from .raw import call, record_at
+from .tables import at, at16, put
 
 NOW, IPS, UNSETTLED = range(3)                           # words: tick, ticks per guest second, wires wait for Python
 READ, WRITE = range(2)
@@ -36,151 +35,183 @@ PYTHON = 1 << 40                                         # a read that only Pyth
 PORTS = 0x10000 + 8                                      # and the INTA cycles
 INTA = 0x10000                                           # of the master; of the slave on its line n, INTA + n
 ALL = -1                                                 # every chip may have moved
-I64 = ir.IntType(64)
+TABLES = "ports", "doors", "mmio", "dues", "pins", "pin_rows", "sources", "samples"
+HEADER = np.dtype(irq_trace.HEADER.descr + [(n, "i8") for n in (*TABLES, "due_rows", "chips")])
+
+header = record_at(HEADER)
 
 
-class Bus(NamedTuple):
-    words: np.ndarray                                    # int64[:], of all chips
-    ports: np.ndarray                                    # int16[2, 3, PORTS]
-    doors: np.ndarray                                    # int64[:, 5]
-    mmio: np.ndarray                                     # int64[:, 3]
-    dues: np.ndarray                                     # int64[:, 2]
-    pins: np.ndarray                                     # int64[:, 5]
-    pin_rows: np.ndarray                                 # int64[chips + 2]
-    sources: np.ndarray                                  # int64[:, 2]
-    samples: np.ndarray                                  # int64[:, 4]
-    irq: IrqTrace
+class Bus:
+    """The tables, as numpy arrays by their names; `address` for jitted code."""
+    def __init__(self, **tables):
+        self.__dict__.update({n: np.ascontiguousarray(t) for n, t in tables.items()})
+        self.header = np.zeros(1, HEADER)
+        for n in (*irq_trace.HEADER.names, *TABLES): self.header[n] = getattr(self, n).ctypes.data
+        self.header["due_rows"], self.header["chips"] = len(self.dues), len(self.pin_rows) - 1
+        self.address = self.header.ctypes.data
+
+    def resize_trace(self, rows):
+        """A fresh ring of that many rows for the interrupt trace."""
+        self.ring = np.zeros(rows, irq_trace.ROW)
+        self.header["ring"] = self.ring.ctypes.data
+        self.irq[irq_trace.ROWS], self.irq[irq_trace.HEAD] = rows, 0
 
 
-@intrinsic
-def call(typingctx, f, record, a, b, c, now):
-    """f(record, a, b, c, now), f and record by address."""
-    def codegen(context, builder, sig, args):
-        t = ir.FunctionType(I64, [I64] * 5)
-        return builder.call(builder.inttoptr(args[0], t.as_pointer()), args[1:])
-    return types.int64(*[types.int64] * 6), codegen
+# WORDS: what the engine asks after an access
+
+@compiled
+def word(bus, i): return at(header(bus).words, i)
+
+
+@compiled
+def set_word(bus, i, v): put(header(bus).words, i, v)
+
+
+@compiled
+def tell(bus, i, v):
+    """Tell the interrupt trace: state[CS], state[EIP], state[RETIRED]."""
+    put(header(bus).irq, i, v)
 
 
 # WIRES
 
 @compiled
-def next_change(words, pins, pin_rows, sources, dirty):
-    """The first row whose pin does not show what drives it, of the chips with a bit in dirty; -1: all rows do."""
-    for chip in range(len(pin_rows) - 1):
-        if dirty >> chip & 1:
-            row = differs(words, pins, sources, pin_rows[chip], pin_rows[chip + 1])
-            if row >= 0: return row
+def differs(bus, chip):
+    """The first row of a chip whose pin does not show what drives it; -1: none."""
+    h = header(bus)
+    for row in range(at(h.pin_rows, chip), at(h.pin_rows, chip + 1)):
+        p, level = h.pins + 40 * row, 0
+        for i in range(at(p, 2), at(p, 3)): level |= at(h.words, at(h.sources, 2 * i)) >> at(h.sources, 2 * i + 1)
+        if (at(h.words, at(p, 0)) >> at(p, 1) ^ level) & 1: return row
     return -1
 
 
 @compiled
-def differs(words, pins, sources, row, end):
-    while row < end:
-        level = 0
-        for i in range(pins[row, 2], pins[row, 3]): level |= words[sources[i, 0]] >> sources[i, 1]
-        if (words[pins[row, 0]] >> pins[row, 1] ^ level) & 1: return row
-        row += 1
+def next_change(bus, dirty):
+    """The first row that differs, of the chips with a bit in dirty; -1: none."""
+    for chip in range(header(bus).chips):
+        if dirty >> chip & 1:
+            row = differs(bus, chip)
+            if row >= 0: return row
     return -1
 
 
 @compiled
 def settle(bus, dirty):
     """Let the wires carry what the outputs of these chips show."""
+    h = header(bus)
     while True:
-        row = next_change(bus.words, bus.pins, bus.pin_rows, bus.sources, dirty)
+        row = next_change(bus, dirty)
         if row < 0: return
-        word, bit, door = bus.pins[row, 0], bus.pins[row, 1], bus.pins[row, 4]
-        if door and bus.doors[door, 0] == 0:
-            bus.words[UNSETTLED] = 1                     # a chip that only Python can tell: it settles the rest
+        p = h.pins + 40 * row
+        i, bit, door = at(p, 0), at(p, 1), at(p, 4)
+        if door and at(h.doors, 5 * door) == 0:
+            put(h.words, UNSETTLED, 1)                   # a chip that only Python can tell: it settles the rest
             return
-        bus.words[word] ^= 1 << bit
+        put(h.words, i, at(h.words, i) ^ 1 << bit)
         if door:
-            enter(bus, door, bit, bus.words[word] >> bit & 1, 0)
-            dirty |= 1 << bus.doors[door, 2]
+            enter(bus, door, bit, at(h.words, i) >> bit & 1, 0)
+            dirty |= 1 << at(h.doors, 5 * door + 2)
 
 
 @compiled
 def enter(bus, door, a, b, c):
-    sample, controller = bus.doors[door, 3], bus.doors[door, 4]
-    if sample: look(bus, sample)
-    v = call(bus.doors[door, 0], bus.doors[door, 1], a, b, c, bus.words[NOW])
-    if controller: note_edges(bus.words, bus.irq, controller)
+    h = header(bus)
+    d = h.doors + 40 * door
+    if at(d, 3): look(bus, at(d, 3))
+    v = call(at(d, 0), at(d, 1), a, b, c, at(h.words, NOW))
+    if at(d, 4): note_edges(bus, at(d, 4))
     return v
 
 
 @compiled
 def look(bus, sample):
     """Put the level that the pin has now where its chip will read it."""
-    word, bit = bus.samples[sample, 2], bus.samples[sample, 3]
-    level = call(bus.samples[sample, 0], bus.samples[sample, 1], 0, 0, 0, bus.words[NOW])
-    bus.words[word] = bus.words[word] & ~(1 << bit) | level << bit
+    h = header(bus)
+    s = h.samples + 32 * sample
+    i, bit = at(s, 2), at(s, 3)
+    level = call(at(s, 0), at(s, 1), 0, 0, 0, at(h.words, NOW))
+    put(h.words, i, at(h.words, i) & ~(1 << bit) | level << bit)
 
 
 @compiled
 def access(bus, door, a, b, c):
     """Enter a chip and let the wires move."""
     v = enter(bus, door, a, b, c)
-    chip = bus.doors[door, 2]
-    first, end = bus.pin_rows[chip], bus.pin_rows[chip + 1]
-    if differs(bus.words, bus.pins, bus.sources, first, end) >= 0: settle(bus, 1 << chip)
+    chip = at(header(bus).doors, 5 * door + 2)
+    if differs(bus, chip) >= 0: settle(bus, 1 << chip)
     return v
 
 
 # TIME
 
 @compiled
-def earliest(words, dues):
-    """(tick, row) of the first deadline; NEVER, -1."""
-    best, k = NEVER, -1
-    for i in range(len(dues)):
-        if words[dues[i, 0]] < best: best, k = words[dues[i, 0]], i
-    return best, k
+def earliest(bus):
+    """The row of the first deadline, -1 if nothing will fall due."""
+    h = header(bus)
+    best, row = NEVER, -1
+    for i in range(h.due_rows):
+        when = at(h.words, at(h.dues, 2 * i))
+        if when < best: best, row = when, i
+    return row
 
 
 @compiled
 def next_deadline(bus):
     """The tick at which something falls due, NEVER if nothing will."""
-    return bus.words[NOW] if bus.words[UNSETTLED] else earliest(bus.words, bus.dues)[0]
+    h = header(bus)
+    if at(h.words, UNSETTLED): return at(h.words, NOW)
+    row = earliest(bus)
+    return at(h.words, at(h.dues, 2 * row)) if row >= 0 else NEVER
 
 
 @compiled
 def advance_to(bus, tick):
     """Let time pass up to and including this tick.  0: done; 1: stopped at words[NOW], Python must do what is due."""
+    h = header(bus)
     while True:
-        if bus.words[UNSETTLED]: return 1
-        when, k = earliest(bus.words, bus.dues)
-        if k < 0 or when > tick: break
-        bus.words[NOW] = max(when, bus.words[NOW])
-        door = bus.dues[k, 1]
-        if bus.doors[door, 0] == 0: return 1
-        bus.words[bus.dues[k, 0]] = NEVER
+        if at(h.words, UNSETTLED): return 1
+        row = earliest(bus)
+        if row < 0: break
+        i, door = at(h.dues, 2 * row), at(h.dues, 2 * row + 1)
+        if at(h.words, i) > tick: break
+        put(h.words, NOW, max(at(h.words, i), at(h.words, NOW)))
+        if at(h.doors, 5 * door) == 0: return 1
+        put(h.words, i, NEVER)
         access(bus, door, 0, 0, 0)
-    bus.words[NOW] = max(tick, bus.words[NOW])
+    put(h.words, NOW, max(tick, at(h.words, NOW)))
     return 0
 
 
 # PORTS AND MEMORY
 
 @compiled
-def only_python(bus, kind, port, size):
+def door_at(bus, kind, size, port):
+    return at16(header(bus).ports, (3 * kind + (size >> 1)) * PORTS + port)
+
+
+@compiled
+def only_python(bus, door):
+    return door and at(header(bus).doors, 5 * door) == 0
+
+
+@compiled
+def bytes_only_python(bus, kind, size, port):
     for i in range(size):
-        door = bus.ports[kind, 0, (port + i) & 0xFFFF]
-        if door and bus.doors[door, 0] == 0: return True
+        if only_python(bus, door_at(bus, kind, 1, (port + i) & 0xFFFF)): return True
     return False
 
 
 @compiled
 def port_read(bus, port, size):
     """The value of `size` bytes (1, 2, 4) at a port, or PYTHON."""
-    door = bus.ports[READ, size >> 1, port]
-    if door:
-        if bus.doors[door, 0] == 0: return PYTHON
-        return access(bus, door, 0, 0, 0)
+    door = door_at(bus, READ, size, port)
+    if door: return PYTHON if only_python(bus, door) else access(bus, door, 0, 0, 0)
     if size == 1: return 0xFF
-    if only_python(bus, READ, port, size): return PYTHON
+    if bytes_only_python(bus, READ, size, port): return PYTHON
     v = 0
     for i in range(size):
-        door = bus.ports[READ, 0, (port + i) & 0xFFFF]
+        door = door_at(bus, READ, 1, (port + i) & 0xFFFF)
         byte = access(bus, door, 0, 0, 0) if door else 0xFF
         v |= byte << 8 * i
     return v
@@ -189,14 +220,14 @@ def port_read(bus, port, size):
 @compiled
 def port_write(bus, port, size, value):
     """0: done; 1: only Python can, and nothing has been done."""
-    door = bus.ports[WRITE, size >> 1, port]
+    door = door_at(bus, WRITE, size, port)
     if door:
-        if bus.doors[door, 0] == 0: return 1
+        if only_python(bus, door): return 1
         access(bus, door, value, 0, 0)
     elif size > 1:
-        if only_python(bus, WRITE, port, size): return 1
+        if bytes_only_python(bus, WRITE, size, port): return 1
         for i in range(size):
-            door = bus.ports[WRITE, 0, (port + i) & 0xFFFF]
+            door = door_at(bus, WRITE, 1, (port + i) & 0xFFFF)
             if door: access(bus, door, value >> 8 * i & 255, 0, 0)
     return 0
 
@@ -204,19 +235,19 @@ def port_write(bus, port, size, value):
 @compiled
 def mmio_read(bus, region, address, size):
     """The value of `size` bytes (1, 2, 4) at a physical address of a region, or PYTHON."""
-    door = bus.mmio[region, 0]
-    if door == 0: return (1 << 8 * size) - 1
-    if bus.doors[door, 0] == 0: return PYTHON
-    return access(bus, door, address - bus.mmio[region, 2], size, 0)
+    m = header(bus).mmio + 24 * region
+    if at(m, 0) == 0: return (1 << 8 * size) - 1
+    if only_python(bus, at(m, 0)): return PYTHON
+    return access(bus, at(m, 0), address - at(m, 2), size, 0)
 
 
 @compiled
 def mmio_write(bus, region, address, size, value):
     """As port_write."""
-    door = bus.mmio[region, 1]
-    if door == 0: return 0
-    if bus.doors[door, 0] == 0: return 1
-    access(bus, door, address - bus.mmio[region, 2], size, value)
+    m = header(bus).mmio + 24 * region
+    if at(m, 1) == 0: return 0
+    if only_python(bus, at(m, 1)): return 1
+    access(bus, at(m, 1), address - at(m, 2), size, value)
     return 0
 
 
@@ -224,9 +255,9 @@ def mmio_write(bus, region, address, size, value):
 def acknowledge(bus):
     """The INTA cycles: the vector.  The master leaves the bus to the slave on line n by answering -1 - n."""
     v = port_read(bus, INTA, 1)
-    if v >= 0: line = v & 7
-    else:
+    line = v & 7
+    if v < 0:
         v = port_read(bus, INTA - 1 - v, 1)
         line = 8 | v & 7
-    if v < PYTHON: note_accept(bus.words, bus.irq, line, v)
+    if v < PYTHON: note_accept(bus, line, v)
     return v

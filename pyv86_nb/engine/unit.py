@@ -7,20 +7,26 @@ module, share what they call, and are written as machine code.  Each is reached 
 
 whatever it takes: a function of (record, x, now) is given a as x.  The record is the address of a numpy record.
 """
+import contextlib
 import ctypes
 import hashlib
+import os
 
 import llvmlite.binding as llvm
 import numba
 from llvmlite import ir
-from numba import types
+from numba import _dynfunc, types
 from numba.core import compiler_lock, sigutils
 from numba.core.ccallback import _CFuncCompiler
+from numba.core.codegen import CPUCodeLibrary
+from numba.core.cpu import CPUContext
+from numba.core.lowering import BaseLower
 from numba.core.registry import cpu_target
 
 from . import cache
 
 I64 = ir.IntType(64)
+_NOWHERE = ctypes.cast(ctypes.pythonapi.Py_FatalError, ctypes.c_void_p).value
 SIGNATURE = ctypes.CFUNCTYPE(*[ctypes.c_int64] * 6)
 _loaded = {}                                             # file name -> ({function name: address}, what keeps them alive)
 
@@ -34,8 +40,7 @@ class _Compiler(_CFuncCompiler):
 
 def addresses(functions):
     """{name: address} of functions, given as {name: (python function, numpy dtype of its record, arguments between)}."""
-    what = "\n".join(f"{n} {d.descr} {k}" for n, (_, d, k) in sorted(functions.items()))
-    name = f"unit-{hashlib.sha256(what.encode()).hexdigest()[:24]}.o"
+    name = file_name(functions)
     if name not in _loaded:
         data = cache.load(name)
         if data is None:
@@ -44,6 +49,12 @@ def addresses(functions):
             cache.save(name, data)
         _loaded[name] = _load(data, functions)
     return _loaded[name][0]
+
+
+def file_name(functions):
+    """Where the unit of these functions is kept."""
+    what = "\n".join(f"{n} {d.descr} {k}" for n, (_, d, k) in sorted(functions.items()))
+    return f"unit-{hashlib.sha256(what.encode()).hexdigest()[:24]}.o"
 
 
 def _load(data, names):
@@ -59,9 +70,33 @@ def _machine():
         cpu=codegen._get_host_cpu_name(), features=codegen._tm_features, opt=2, jit=True)
 
 
-@compiler_lock.global_compiler_lock
+@contextlib.contextmanager
+def lean():
+    """numba finishes each function as a library of its own, which holds, optimised again, all that it calls: 50 s for the engine
+    where 10 will do.  Inside, functions are left as LLVM made from them, for `build` to link and optimise once.  What numba
+    has compiled meanwhile can be linked by `build` alone, so this is for processes that do nothing else."""
+    def finalize(library): library._finalized = True
+    def executable(context, library, fndesc, env):       # a name for the function; it is never called
+        return _dynfunc.make_function(fndesc.lookup_module(), fndesc.qualname, "", _NOWHERE, env, (library,))
+    def layout(library, module): module.data_layout = library._codegen._data_layout
+    def no_wrapper(lower, *args): pass
+    changes = [(CPUCodeLibrary, "finalize", finalize), (CPUCodeLibrary, "_optimize_functions", layout),
+               (CPUContext, "get_executable", executable), (BaseLower, "create_cpython_wrapper", no_wrapper),
+               (BaseLower, "create_cfunc_wrapper", no_wrapper)]
+    saved = [(c, n, getattr(c, n)) for c, n, _ in changes]
+    for c, n, f in changes: setattr(c, n, f)
+    try: yield
+    finally:
+        for c, n, f in saved: setattr(c, n, f)
+
+
 def build(functions):
     """The object file."""
+    with lean() if os.environ.get(cache.LEAN) else contextlib.nullcontext(): return _build(functions)
+
+
+@compiler_lock.global_compiler_lock
+def _build(functions):
     context = cpu_target.target_context
     cpu_target.typing_context.refresh()
     context.refresh()

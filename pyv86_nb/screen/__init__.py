@@ -3,11 +3,11 @@
 A function here is given the VGA chip (any object with its fields and buffers: crtc, seq, gr, attr, dac, planes ...) and reads it; nothing
 is changed, no port is read.  See picture.py for what can be asked.
 """
-from .graphics import graphics_image
+from .graphics import graphics_image, indexed
 from .palette import dac_palette, palette16
 from .picture import Mode, image, mode, png
 from .raster import Raster, raster
 from .text import Cursor, cursor, font, text, text_cells, text_image
 
-__all__ = ["Cursor", "Mode", "Raster", "cursor", "dac_palette", "font", "graphics_image", "image", "mode", "palette16", "png", "raster",
+__all__ = ["Cursor", "Mode", "Raster", "cursor", "dac_palette", "font", "graphics_image", "image", "indexed", "mode", "palette16", "png", "raster",
            "text", "text_cells", "text_image"]

@@ -8,6 +8,7 @@
 Repeated scan lines are given once: mode 13h is 320 x 200.
 """
 import numpy as np
+
 from .palette import dac_palette, palette16
 from .raster import Raster, addresses, planes, raster, strips
 
@@ -26,15 +27,24 @@ def size(vga) -> tuple[int, int, int]:
     return r.columns * wide, max(r.lines // repeat(vga, r), 1), colours
 
 
-def graphics_image(vga) -> np.ndarray:
-    """The graphics screen as (h, w, 3) uint8."""
-    if vga.linear(): return linear_image(vga)
+def indexed(vga) -> tuple[np.ndarray, np.ndarray] | None:
+    """The graphics screen as palette indices, uint8 (h, w), with their colours, uint8 (16 or 256, 3); None in modes without a palette."""
+    if vga.linear():
+        if vga.bpp != 8: return None
+        return linear(vga) & np.uint8(vga.pel_mask), dac_palette(vga)
     r = raster(vga)
     w, h, _ = size(vga)
     parts = [pixels(vga, addresses(vga, base, scan, r.columns + 2))[:, pan:pan + w] for base, scan, pan in strips(vga, r, repeat(vga, r))]
-    index = parts[0] if len(parts) == 1 else np.concatenate(parts)
-    if vga.gr[5] & 0x40: return np.take(dac_palette(vga), index[:h] & vga.pel_mask, axis=0)
-    return np.take(palette16(vga), index[:h], axis=0)
+    index = (parts[0] if len(parts) == 1 else np.concatenate(parts))[:h]
+    return (index & np.uint8(vga.pel_mask), dac_palette(vga)) if vga.gr[5] & 0x40 else (index, palette16(vga))
+
+
+def graphics_image(vga) -> np.ndarray:
+    """The graphics screen as (h, w, 3) uint8."""
+    picture = indexed(vga)
+    if picture is None: return direct(vga)
+    index, colours = picture
+    return np.take(colours, index, axis=0)
 
 
 def pixels(vga, a):
@@ -53,17 +63,26 @@ def pixels(vga, a):
     return out
 
 
-def linear_image(vga) -> np.ndarray:
-    """A Bochs VBE mode; black while the framebuffer is not there."""
-    w, h, step = vga.xres, vga.yres, vga.bpp + 7 >> 3
-    if vga.framebuffer is None: return np.zeros((h, w, 3), np.uint8)
-    start, pitch = vga.y_offset * vga.pitch() + vga.x_offset * step, vga.pitch()
+def linear(vga) -> np.ndarray:
+    """The bytes of a Bochs VBE picture, (h, bytes of a line); zeros while the framebuffer is not there."""
+    w, h, step, pitch = vga.xres, vga.yres, vga.bpp + 7 >> 3, vga.pitch()
+    if vga.framebuffer is None: return np.zeros((h, w * step), np.uint8)
+    start = vga.y_offset * pitch + vga.x_offset * step
     raw = np.asarray(vga.framebuffer)[start:start + h * pitch]
-    raw = np.pad(raw, (0, h * pitch - len(raw))).reshape(h, pitch)[:, :w * step]
-    if vga.bpp == 8: return np.take(dac_palette(vga), raw & vga.pel_mask, axis=0)
-    if step > 2: return np.ascontiguousarray(raw.reshape(h, w, step)[:, :, 2::-1])
+    if len(raw) < h * pitch: raw = np.pad(raw, (0, h * pitch - len(raw)))  # the last line may end with the memory
+    return raw.reshape(h, pitch)[:, :w * step]
+
+
+def direct(vga) -> np.ndarray:
+    """A Bochs VBE mode of 15, 16, 24 or 32 bits as (h, w, 3)."""
+    raw, step = linear(vga), vga.bpp + 7 >> 3
+    if step > 2: return np.ascontiguousarray(raw.reshape(len(raw), -1, step)[:, :, 2::-1])
     v = np.ascontiguousarray(raw).view("<u2")
-    r, g, b = (v >> 11, v >> 6 & 31, v) if vga.bpp == 16 else (v >> 10, v >> 5 & 31, v)
-    five = lambda x: x << 3 & 255 | x >> 2 & 7
-    green = v >> 3 & 0xFC | v >> 9 & 3 if vga.bpp == 16 else five(g & 31)
-    return np.stack([five(r & 31), green, five(b & 31)], axis=2).astype(np.uint8)
+    if vga.bpp == 16: red, green, blue = v >> 11, v >> 3 & 0xFC | v >> 9 & 3, v & 31
+    else: red, green, blue = v >> 10 & 31, five(v >> 5 & 31), v & 31
+    return np.stack([five(red), green, five(blue)], axis=2).astype(np.uint8)
+
+
+def five(v):
+    """Five bits stretched to eight."""
+    return v << 3 | v >> 2

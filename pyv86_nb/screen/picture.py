@@ -6,7 +6,9 @@
 import struct
 import zlib
 from typing import NamedTuple
+
 import numpy as np
+
 from .graphics import graphics_image, size
 from .palette import overscan
 from .raster import raster

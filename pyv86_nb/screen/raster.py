@@ -11,6 +11,7 @@ and 1 at 0 put the row of the cell into address bits 13 and 14 (the interleaved 
 Not emulated: counting by two or four characters (CR17 bit 3, CR14 bit 5), interlace.
 """
 from typing import NamedTuple
+
 import numpy as np
 
 

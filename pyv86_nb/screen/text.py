@@ -7,11 +7,14 @@
 Not emulated: underline (monochrome attributes), cursor skew.
 """
 from typing import NamedTuple
+
 import numpy as np
+
 from .palette import palette16
 from .raster import Raster, addresses, planes, raster, strips
 
-CP437 = (" ☺☻♥♦♣♠•◘○◙♂♀♪♫☼►◄↕‼¶§▬↨↑↓→←∟↔▲▼" + bytes(range(32, 127)).decode("ascii") + "⌂" + bytes(range(128, 255)).decode("cp437") + " ")
+CP437 = (" ☺☻♥♦♣♠•◘○◙♂♀♪♫☼►◄↕‼¶§▬↨↑↓→←∟↔▲▼" + bytes(range(32, 127)).decode("ascii") + "⌂"
+         + bytes(range(128, 255)).decode("cp437") + " ")
 CHARACTERS = np.array(list(CP437))
 FONT_AT = np.array([0x0000, 0x4000, 0x8000, 0xC000, 0x2000, 0x6000, 0xA000, 0xE000])
 SOLID, LINE = 512, 256                                   # entries of the dot table: all on; the ninth dot repeats the eighth
@@ -98,8 +101,11 @@ def cursor(vga) -> Cursor:
 
 
 def text_image(vga, blink_phase: int = 0) -> np.ndarray:
-    """The text screen as (h, w, 3) uint8.  blink_phase counts eighths of a frame's sixty-fourth: bit 0 hides the cursor, bit 1 blinking
-    characters; forty-column text (SR1 bit 3) is drawn twice as wide, as the halved dot clock does."""
+    """The text screen as (h, w, 3) uint8.
+
+    blink_phase: bit 0 set hides the cursor, bit 1 set hides blinking characters; a VGA counts it up every eight frames.
+    Forty-column text (SR1 bit 3) is drawn twice as wide, as the halved dot clock does.
+    """
     r, wide = raster(vga), 8 if vga.seq[1] & 1 else 9
     parts = [strip(vga, r, base, scan, wide, blink_phase)[:, pan:pan + r.columns * wide] for base, scan, pan in strips(vga, r, 1)]
     index = parts[0] if len(parts) == 1 else np.concatenate(parts)

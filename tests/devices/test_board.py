@@ -43,7 +43,7 @@ def test_irq0_comes_once_a_period_for_a_second():
 
 def test_every_port_of_the_map_answers_and_an_empty_one_floats():
     b = at_pc()
-    there = [(int(size), int(p)) for size, p in zip(*b.ports[0].nonzero(), strict=True) if p < 0x10000]
+    there = [(int(size), int(p)) for size, p in zip(*b.bus.ports[0].nonzero(), strict=True) if p < 0x10000]
     assert len(there) > 50 and all(0 <= b.read(p, 1 << size) < 1 << 8 * (1 << size) for size, p in there)
     assert b.read(0x300) == 0xFF
     b.write(0x300, 1)

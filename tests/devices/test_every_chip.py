@@ -7,20 +7,29 @@ from pyv86_nb.board.cpu_socket import CpuSocket
 from pyv86_nb.board.backplane import Backplane
 from pyv86_nb.devices.chip import Chip, field, keep
 from pyv86_nb.devices.clock import Clock, FakeClock
+from pyv86_nb.devices.debug_ports import DebugPorts, Ring
 from pyv86_nb.devices.dma_8237 import Dma8237, DmaChannel
 from pyv86_nb.devices.fdc_82077 import Fdc82077
 from pyv86_nb.devices.floppy_drive import FloppyDrive
+from pyv86_nb.devices.fw_cfg import FwCfg, Item
+from pyv86_nb.devices.i440fx import I440fx
 from pyv86_nb.devices.kbc_8042 import Kbc8042
+from pyv86_nb.devices.pci import PciFunction
 from pyv86_nb.devices.pic_8259 import Pic8259
 from pyv86_nb.devices.pit_8254 import Counter, Pit8254
+from pyv86_nb.devices.piix3 import IsaIrq, Piix3
+from pyv86_nb.devices.piix4_pm import Piix4Pm
 from pyv86_nb.devices.port_92 import Port92
 from pyv86_nb.devices.ps2_keyboard import Ps2Keyboard
 from pyv86_nb.devices.ps2_mouse import Ps2Mouse
 from pyv86_nb.devices.rtc_mc146818 import RtcMc146818
 from pyv86_nb.devices.system_port_b import SystemPortB
 from pyv86_nb.devices.uart_16550 import Uart16550
+from pyv86_nb.devices.vga import Vga
 
-CHIPS = [Clock, CpuSocket, Pic8259, Pit8254, Counter, RtcMc146818, SystemPortB, Kbc8042, Ps2Keyboard, Ps2Mouse, Port92, Uart16550, Dma8237, DmaChannel, Fdc82077, FloppyDrive]
+CHIPS = [Clock, CpuSocket, Pic8259, Pit8254, Counter, RtcMc146818, SystemPortB, Kbc8042, Ps2Keyboard, Ps2Mouse, Port92,
+         Uart16550, Dma8237, DmaChannel, Fdc82077, FloppyDrive, I440fx, PciFunction, Piix3, IsaIrq, Piix4Pm, Vga, FwCfg,
+         Item, DebugPorts, Ring]
 FILES = [c for c in CHIPS if c.__module__ != "board"]
 
 

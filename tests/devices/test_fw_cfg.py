@@ -1,6 +1,8 @@
 """fw_cfg against QEMU's docs/specs/fw_cfg: signature, features, directory, files; and the debug ports."""
 import struct
+
 import pytest
+
 from pyv86_nb.board.backplane import Backplane
 from pyv86_nb.devices.clock import FakeClock
 from pyv86_nb.devices.debug_ports import E9, LOG, ROOM, DebugPorts

@@ -1,6 +1,7 @@
 """Configuration space against PCI Local Bus Specification 2.1: 3.7.4.1 (mechanism #1), 6.2.5.1 (sizing), 6.2.3 (status); 82441FX and 82371SB
 data sheets."""
 import pytest
+
 from pyv86_nb.board.backplane import Backplane
 from pyv86_nb.devices.clock import FakeClock
 from pyv86_nb.devices.i440fx import I440fx
@@ -113,6 +114,12 @@ def test_reset_forgets_configuration(bus):
     bus.chips["host"].reset()
     assert get(bus, 3, 0x10) == 1 and get(bus, 0, 0x59, 1) == 0 and get(bus, 3, 0) == 0x802910EC
     assert bus.chips["host"].REMAP == 1
+
+
+def test_the_card_lists_the_bus(bus):
+    put(bus, 3, 0x10, 0xC000); put(bus, 3, 4, 1)
+    card = bus.chips["host"].card()
+    assert "00:01.0" in card and "8086:7000" in card and "class 020000" in card and "BAR0 C000h" in card
 
 
 def test_a_taken_place_is_refused(bus):

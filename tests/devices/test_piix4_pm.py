@@ -1,5 +1,6 @@
 """PIIX4 power management against its data sheet (290562-001, chapter 11) and the ACPI Specification 1.0, section 4.7."""
 import pytest
+
 from pyv86_nb.board.backplane import Backplane
 from pyv86_nb.devices.clock import FakeClock
 from pyv86_nb.devices.piix4_pm import HEADER, HZ, Piix4Pm

@@ -16,15 +16,15 @@ def play(bus, rows, answers, intr):
     """A stand-in for the engine: it does what the rows say, at full speed, and never sees Python."""
     for i in range(len(rows)):
         what, a, b, size = rows[i, 0], rows[i, 1], rows[i, 2], rows[i, 3]
-        if what == ADVANCE: answers[i] = B.advance_to(bus, bus.words[0] + a)
+        if what == ADVANCE: answers[i] = B.advance_to(bus, B.word(bus, B.NOW) + a)
         elif what == READ: answers[i] = B.port_read(bus, a, size)
         elif what == WRITE: answers[i] = B.port_write(bus, a, size, b)
         elif what == MEMORY_READ: answers[i] = B.mmio_read(bus, 0, a, size)
         elif what == MEMORY_WRITE: answers[i] = B.mmio_write(bus, 0, a, size, b)
         elif what == HAND:
-            bus.words[a] = b
+            B.set_word(bus, a, b)
             B.settle(bus, B.ALL)
-        elif bus.words[intr]: answers[i] = B.acknowledge(bus)
+        elif B.word(bus, intr): answers[i] = B.acknowledge(bus)
 
 
 def play_slowly(board, rows):
@@ -47,12 +47,12 @@ def same(slow, fast, rows, bus=None):
     """Play rows both ways; the answers."""
     answers, intr = np.zeros(len(rows), np.int64), 0
     if "cpu" in fast.chips: intr = fast.chips["cpu"].pins.INTR.word
-    play(bus or hot(fast), rows, answers, intr)
+    play((bus or hot(fast)).address, rows, answers, intr)
     expected = play_slowly(slow, rows)
     different = np.flatnonzero(answers != expected)
     assert not len(different), [(i, *rows[i], answers[i], expected[i]) for i in different[:3]]
     assert slow.diff(slow.array, fast.array) == []
-    a, b = irq_trace.rows(slow.irq), irq_trace.rows(fast.irq)
+    a, b = irq_trace.rows(slow.bus), irq_trace.rows(fast.bus)
     assert a.tobytes() == b.tobytes()
     return answers
 

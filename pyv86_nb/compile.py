@@ -1,0 +1,76 @@
+"""The first start: everything that is compiled, by processes of their own, side by side.
+
+    python -m pyv86_nb.compile engine                   # one part, into the cache
+    prepare()                                           # all that is missing; a moment when nothing is
+
+Parts: the handlers of the native and the threaded tier, the engine, the chips of the board.  Later starts load object files.
+"""
+import os
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+
+from .engine import cache, processor, stencils, unit
+
+TIERS = {"native": ("native", "engine", "chips"), "threaded": ("threaded", "engine", "chips"), "python": ()}
+TYPICAL = {"engine": 14, "chips": 8, "native": 4, "threaded": 4}          # seconds, for the progress bar
+
+
+def missing(tier: str = "native") -> list[str]:
+    """The parts that a tier needs and the cache has not."""
+    names = {"native": "handlers-native.o", "threaded": "handlers-threaded.o", "engine": unit.file_name(processor.FUNCTIONS),
+             "chips": "chips-ready"}
+    return [p for p in TIERS[tier] if cache.load(names[p]) is None]
+
+
+def build(part: str) -> None:
+    """Compile one part into the cache."""
+    if part in ("native", "threaded"):
+        stencils.load(part)
+    elif part == "engine":
+        unit.addresses(processor.FUNCTIONS)
+    else:
+        from .board.at_pc import at_pc
+        at_pc()
+        cache.save("chips-ready", b"1")
+
+
+def prepare(tier: str = "native", progress: Callable[[int, int, str], None] | None = None) -> None:
+    """Compile what is missing, the largest first, as many at a time as there are processors.  progress(done, total, what) is
+    told about four times a second, in seconds that such things usually take."""
+    wanted = sorted(missing(tier), key=lambda p: -TYPICAL[p])
+    if not wanted:
+        return
+    progress = progress or cache.progress or (lambda done, total, what: None)
+    total, begun, running, failed = sum(TYPICAL[p] for p in wanted), time.monotonic(), {}, []
+    waiting = list(wanted)
+    while waiting or running:
+        while waiting and len(running) < max(os.cpu_count() or 1, 1):
+            part = waiting.pop(0)
+            command = [sys.executable, "-m", "pyv86_nb.compile", part]
+            try:
+                running[part] = subprocess.Popen(command, env={**os.environ, cache.LEAN: "1", **_path()}, stdin=subprocess.DEVNULL,
+                                                 stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+            except OSError:
+                failed.append(part)
+        time.sleep(0.1)
+        for part, child in list(running.items()):
+            if child.poll() is not None:
+                del running[part]
+                if child.returncode:
+                    failed.append(part)
+        progress(min(int((time.monotonic() - begun) * 2), total - 1), total, "compiling " + ", ".join([*running, *waiting]))
+    for part in failed:                                 # where no process can be started, and to show what is wrong
+        build(part)
+    progress(total, total, "ready")
+
+
+def _path():
+    """The child finds this package where we found it."""
+    here = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
+    return {"PYTHONPATH": os.pathsep.join([here, *filter(None, [os.environ.get("PYTHONPATH")])])}
+
+
+if __name__ == "__main__":
+    build(sys.argv[1])

@@ -1,0 +1,71 @@
+"""What happens between instructions: deadlines, the pins of the processor, interrupts, HLT.   The same text on all tiers.
+
+    ticks     ......|-------- instructions --------|......
+                    now = end - budget             end = the next deadline, or the target of the run
+"""
+from numba.extending import register_jitable as kernel
+
+from .interrupt import interrupt
+from .isa import flags as F
+from .raw import A20M, ACKNOWLEDGE, ADVANCE, DEADLINE, INTR, NMI, PIN, POWEROFF, PYTHON, REMAP, RESET, io
+from .reasons import BUDGET, GO_ON, HALTED, PYTHON_DUE, PYTHON_REMAP, RESET_PIN, SHUTDOWN, TRIPLE_FAULT
+from .segmentation import update_mode
+from .tasks import flush_address_space
+
+BIT_20 = 1 << 20
+
+
+@kernel
+def set_a20(cpu, level):
+    mask = 0xFFFFFFFF if level else 0xFFFFFFFF & ~BIT_20
+    if cpu.a20 != mask:
+        cpu.a20 = mask
+        flush_address_space(cpu)
+        update_mode(cpu)
+
+
+@kernel
+def attend(cpu):
+    """GO_ON with a budget, or why the run is over."""
+    while True:
+        cpu.attention = 0
+        now = cpu.end - cpu.budget
+        if io(cpu, ADVANCE, now, 0, 0) == PYTHON:
+            return PYTHON_DUE
+        pins = io(cpu, PIN, 0, 0, 0)
+        if pins >> RESET & 1:
+            return RESET_PIN
+        if pins >> REMAP & 1:
+            return PYTHON_REMAP
+        if pins >> POWEROFF & 1:
+            return SHUTDOWN
+        set_a20(cpu, pins >> A20M & 1)
+        if pins >> NMI & 1 == 0:
+            cpu.nmi_pending = 0
+        waiting = pins >> INTR & 1 and cpu.eflags & F.IF
+        if cpu.shadow and not waiting:
+            cpu.shadow = 0
+        if pins >> NMI & 1 and cpu.nmi_pending == 0 and cpu.nmi_masked == 0:
+            cpu.nmi_pending, cpu.nmi_masked, cpu.halted = 1, 1, 0
+            if not interrupt(cpu, 2):
+                return TRIPLE_FAULT
+        elif waiting and cpu.shadow == 0:
+            cpu.halted = 0
+            vector = io(cpu, ACKNOWLEDGE, 0, 0, 0)
+            if vector == PYTHON:
+                return PYTHON_DUE
+            if not interrupt(cpu, vector):
+                return TRIPLE_FAULT
+        now = cpu.end - cpu.budget
+        stop = min(cpu.target, io(cpu, DEADLINE, 0, 0, 0))
+        if cpu.halted and now < cpu.target:
+            if cpu.eflags & F.IF == 0:
+                return HALTED
+            if stop > now:                              # nothing happens until then
+                cpu.extra += stop - now
+                now = stop
+        cpu.end, cpu.budget = stop, stop - now
+        if now >= cpu.target:
+            return BUDGET
+        if stop > now and cpu.halted == 0:
+            return GO_ON

@@ -1,0 +1,485 @@
+"""Blocks: decode, drop dead flags, choose handlers, paste them.   Compiled with the dispatcher; no Python involved.
+
+    guest instructions -> d[]  (decode)  -> plan[]  (which handlers, with which operands)  -> records, and machine code
+
+A block is known by physical address, EIP and mode.  It ends with its page; an instruction that lies across two pages is a
+block of its own, which is never linked to, because what its second page shows can change.
+
+    arena    |hot: pasted handlers, block after block ->          |cold: the far stubs of their exits ->          |
+"""
+from numba.extending import register_jitable as kernel
+
+from . import decode as D
+from . import state as S
+from .access import LINE
+from .code import ARENA, BLOCKS, BUCKETS, COLD_AT, LONGEST_BLOCK, PLAN, RECORDS
+from .exceptions import UD, GP, fault
+from .fetch import fetch
+from .forms import SPECIAL_NAMES
+from .isa.opcodes import OPCODES
+from .kernels import PUSHF
+from .raw import num, peek, poke
+from .records import EXITS, HOLES, RECORD, SEGMENT_STRIDE
+from .stencils import CONT, EXIT0, HERE, HOLE0, TAKEN
+
+# numbers of special handlers, and of exits
+HEAD, GOTO, HOP, TO_PYTHON, KERNEL = (SPECIAL_NAMES.index(n) for n in ("head", "goto", "hop", "python", "kernel"))
+EA16, EA32 = SPECIAL_NAMES.index("ea16_None"), SPECIAL_NAMES.index("ea32_None")
+LAST_EA = SPECIAL_NAMES.index("segment_ea32_3")
+SEGMENT_EA16, SEGMENT_EA32 = SPECIAL_NAMES.index("segment_ea16_None"), SPECIAL_NAMES.index("segment_ea32_None")
+LOAD_TMP16, LOAD_TMP32 = SPECIAL_NAMES.index("load_tmp16"), SPECIAL_NAMES.index("load_tmp32")
+POP_TO_MEMORY = SPECIAL_NAMES.index("pop_to_memory16_16")                 # then 16_32, 32_16, 32_32
+FIRST_EXIT = SPECIAL_NAMES.index(next(iter(EXITS)))
+E_LINK, E_GONE = list(EXITS).index("exit_link"), list(EXITS).index("exit_gone")
+IMM, RA, RB, BASE, WINDOW, LAST = (HOLE0 + i for i in range(len(HOLES)))
+REG0, TMP_WORD, RECORD_SIZE = S.offset("reg"), S.TMP, RECORD.itemsize
+BASE0, READ0, WRITE0 = (S.offset("segment", f) for f in ("base", "read", "write"))
+
+POP_EV, = (i for i, r in enumerate(OPCODES) if r.encoding == "8F /0")
+PUSHF_ROW, = (i for i, r in enumerate(OPCODES) if r.name == "pushf")
+LEA_ROW, = (i for i, r in enumerate(OPCODES) if r.name == "lea")
+
+
+
+
+
+# PASTING
+
+@kernel
+def paste(t, sid, rec, at):
+    """Copy handler sid to arena offset `at`, its holes filled from record rec.  Answers the end."""
+    n, source = t.size[sid], t.start[sid]
+    for k in range(n):
+        poke(t.arena + at + k, 1, t.bytes[source + k])
+    r = t.records[rec]
+    for h in range(t.first[sid], t.first[sid + 1]):
+        hole = t.holes[h]
+        o, symbol, v = at + hole[0], hole[1], num(hole[2])
+        if symbol == IMM:
+            v += r.imm
+        elif symbol == RA:
+            v += r.ra
+        elif symbol == RB:
+            v += r.rb
+        elif symbol == BASE:
+            v += r.base
+        elif symbol == WINDOW:
+            v += r.window
+        elif symbol == LAST:
+            v += r.last
+        elif symbol == CONT:
+            v += at + n - o
+        else:
+            if symbol == TAKEN:
+                r.link = o
+            v += stub(t, rec, E_LINK if symbol == TAKEN else symbol - EXIT0) - o
+        poke(t.arena + o, 4, v)
+    return at + n
+
+
+@kernel
+def stub(t, rec, exit):
+    """A small piece far away that tells the exit which record left."""
+    at, sid = t.cold, t.special[FIRST_EXIT + exit]
+    n, source = t.size[sid], t.start[sid]
+    for k in range(n):
+        poke(t.arena + at + k, 1, t.bytes[source + k])
+    for h in range(t.first[sid], t.first[sid + 1]):
+        hole = t.holes[h]
+        o = at + hole[0]
+        v = hole[2] + (rec if hole[1] == HERE else t.exits[exit] - o)
+        poke(t.arena + o, 4, v)
+    t.cold = at + n
+    return at
+
+
+@kernel
+def jump_at(t, at, to):
+    poke(t.arena + at, 1, 0xE9)
+    poke(t.arena + at + 1, 4, to - (at + 5))
+
+
+# THE PLAN
+
+@kernel
+def put(t, k, sid, d, left, imm, ra, rb, target):
+    """One more handler.  Answers how many there are."""
+    q = t.plan[k]
+    q.sid, q.imm, q.ra, q.rb, q.eip, q.left, q.target = sid, imm, ra, rb, d[D.EIP], left, target
+    q.base = q.window = q.last = q.what = q.next = q.immediate2 = q.local = 0
+    q.row = d[D.ROW]
+    return k + 1
+
+
+@kernel
+def is_flat(mode, s):
+    return ((s == S.DS and mode & S.FLAT_DS != 0) or (s == S.SS and mode & S.FLAT_SS != 0) or (s == S.ES and mode & S.FLAT_ES != 0))
+
+
+@kernel
+def put_address(t, k, mode, d, left, s, wide, scale, base, index, disp, size, write, linear):
+    """The handler that computes an address: linear, checked against its segment, or a bare offset."""
+    if not linear or is_flat(mode, s):
+        first = EA32 if wide else EA16
+        return put(t, k, t.special[first + scale], d, left, disp, base, index, 0)
+    first = SEGMENT_EA32 if wide else SEGMENT_EA16
+    k = put(t, k, t.special[first + scale], d, left, disp, base, index, 0)
+    q = t.plan[k - 1]
+    q.base = BASE0 + s * SEGMENT_STRIDE
+    q.window = (WRITE0 if write else READ0) + s * SEGMENT_STRIDE
+    q.last = size - 1
+    return k
+
+
+@kernel
+def put_stack(t, k, mode, d, left, r):
+    """The address of the new top of the stack, of the old one, or of the frame."""
+    wide, size = 1 if mode & S.B32 else 0, 2 if d[D.WI] == 1 else 4
+    base = S.EBP if r[D.STACK] == D.FRAME else S.ESP
+    down = r[D.STACK] == D.DOWN
+    return put_address(t, k, mode, d, left, S.SS, wide, 0, base, S.ZERO, -size if down else 0, size, down, True)
+
+
+@kernel
+def live_flags(t, n):
+    """Mark, last to first, which instructions must leave flags.  Bit 0: the carry, bit 1: the others.
+    Something that may fault shows the flags, so it counts as a reader; this costs nothing measurable."""
+    live = 3
+    for i in range(n - 1, -1, -1):
+        d = t.d[i]
+        r = t.rows[d[D.ROW]]
+        w = r[D.WRITES]
+        d[D.FL] = 0
+        if w:
+            mine = 2 if r[D.KEEPCF] else 3
+            d[D.FL] = 1 if live & mine else 0
+            if w == 1:
+                live &= ~mine
+            if r[D.USES] == 1 and not r[D.KEEPCF]:
+                live |= 1
+            elif r[D.USES] == 3:
+                live = 3
+        else:
+            live |= r[D.USES]
+        if d[D.MEM] or r[D.FAULTS]:
+            live = 3
+
+
+@kernel
+def plan_kernel(t, k, cpu, d, r, left):
+    """An instruction that the dispatcher does: its operands go into the record as they are."""
+    if d[D.EA] >= 0:
+        k = put_address(t, k, 0, d, left, 0, d[D.AW], d[D.EA], d[D.EBASE], d[D.EINDEX], d[D.DISP], 1, False, False)
+    k = put(t, k, t.special[KERNEL], d, left, d[D.IMM], d[D.RA], d[D.RB], 0)
+    q = t.plan[k - 1]
+    number = PUSHF if d[D.ROW] == PUSHF_ROW else r[D.KERNEL] - 1
+    of = d[D.SEG] if d[D.MEM] or r[D.MODRM] == 0 else -1
+    q.what = number | d[D.WI] << 8 | d[D.AW] << 10 | d[D.REP] << 11 | (of & 15) << 13 | d[D.OPCODE] << 17
+    q.immediate2 = d[D.IMM2]
+    q.next = (d[D.EIP] + d[D.LEN]) & 0xFFFFFFFF
+    q.ra, q.rb = d[D.RA], d[D.RB]
+    return k
+
+
+@kernel
+def may_link(cpu, d, target):
+    """Whether a direct jump may be tied to its target: always without paging, else within the page."""
+    return cpu.cr0 & S.PG == 0 or (cpu.segment[S.CS].base + d[D.EIP] ^ cpu.segment[S.CS].base + target) >> 12 == 0
+
+
+@kernel
+def translate(cpu, t, eip, physical, cap, keep):
+    """A block of at most `cap` instructions at CS:eip.  Answers its first record; raises what the first instruction raises.
+    Kept blocks can be found again."""
+    mode, n, p = cpu.mode, 0, eip
+    room = 4096 - (physical & 4095)
+    second, used = -1, 0
+    while n < cap and n < LONGEST_BLOCK and used < room:
+        d = t.d[n]
+        limit_left = cpu.segment[S.CS].limit - p + 1
+        if n > 0 and limit_left <= 0:
+            break
+        got = fetch(cpu, p, t.source, False)
+        answer = D.decode(t.source, got, 1 if mode & S.D32 else 0, 1 if mode & S.B32 else 0, t.look, t.rows, d)
+        if answer == D.MORE:
+            if n > 0:
+                break                                   # across the page: a block of its own
+            got = fetch(cpu, p, t.source, True)
+            answer = D.decode(t.source, got, 1 if mode & S.D32 else 0, 1 if mode & S.B32 else 0, t.look, t.rows, d)
+            second = cpu.fetch[((cpu.segment[S.CS].base + p + room) >> 12) & (S.FETCH_SIZE - 1)].frame
+        if answer != D.OK:
+            if n > 0:
+                break
+            fault(cpu, GP if answer == D.TOO_LONG or answer == D.MORE else UD, 0)
+        d[D.EIP] = p
+        p += d[D.LEN]
+        used += d[D.LEN]
+        n += 1
+        r = t.rows[d[D.ROW]]
+        if r[D.ENDS] or (d[D.ROW] == PUSHF_ROW and mode & S.V86):
+            break
+    p &= 0xFFFFFFFF
+    live_flags(t, n)
+    k = plan_block(cpu, t, n, eip, p)
+    first = install(t, k)
+    t.translated += n
+    watch(cpu, t, physical, min(used, room))
+    if second >= 0:
+        watch(cpu, t, second << 12, used - room)
+    if keep:
+        register(t, physical, eip, mode, n, first, used, second)
+    return first
+
+
+@kernel
+def plan_block(cpu, t, n, eip, after_last):
+    mode = cpu.mode
+    k = put(t, 0, t.special[HEAD], t.d[0], n + 1, n, 0, 0, 0)
+    i, ended, hops, hop_target = 0, False, 0, 0
+    while i < n:
+        d = t.d[i]
+        r = t.rows[d[D.ROW]]
+        left, after = n - i, (d[D.EIP] + d[D.LEN]) & 0xFFFFFFFF
+        e = r[D.ENDS]
+        size = D.size_of(d, r)
+        if e == D.KERNEL_END or (d[D.ROW] == PUSHF_ROW and mode & S.V86):
+            k = plan_kernel(t, k, cpu, d, r, left)
+            ended = True
+            break
+        if d[D.EA] >= 0:
+            if r[D.STACK] == D.UP and d[D.ROW] == POP_EV:
+                k = put_stack(t, k, mode, d, left, r)
+                k = put(t, k, t.special[LOAD_TMP16 if d[D.WI] == 1 else LOAD_TMP32], d, left, 0, 0, 0, 0)
+                disp = d[D.DISP] + (size if d[D.EBASE] == S.ESP else 0)    # "computed after ESP is incremented"
+                k = put_address(t, k, mode, d, left, d[D.SEG], d[D.AW], d[D.EA], d[D.EBASE], d[D.EINDEX], disp, size, True, True)
+                which = POP_TO_MEMORY + (2 if d[D.WI] == 2 else 0) + (1 if mode & S.B32 else 0)
+                k = put(t, k, t.special[which], d, left, 0, 0, 0, 0)
+                i += 1
+                continue
+            write = d[D.DK] == D.MEMORY and r[D.KEEP] != 0
+            k = put_address(t, k, mode, d, left, d[D.SEG], d[D.AW], d[D.EA], d[D.EBASE], d[D.EINDEX], d[D.DISP], size, write,
+                            d[D.ROW] != LEA_ROW)
+            if r[D.STACK]:                              # PUSH, CALL m: by way of TMP
+                k = put(t, k, t.special[LOAD_TMP16 if d[D.WI] == 1 else LOAD_TMP32], d, left, 0, 0, 0, 0)
+                d[D.SK], d[D.RB] = D.REG, TMP_WORD
+        if r[D.STACK]:
+            k = put_stack(t, k, mode, d, left, r)
+        target = (after + d[D.IMM]) & 0xFFFFFFFF
+        if d[D.WI] == 1:
+            target &= 0xFFFF
+        if r[D.FUSE] and i + 1 < n and t.rows[t.d[i + 1, D.ROW]][D.ENDS] == D.BRANCH and t.rows[t.d[i + 1, D.ROW]][D.HAS_CC]:
+            j = t.d[i + 1]
+            s = t.fused[d[D.ROW], d[D.WI], d[D.DK], d[D.SK], d[D.FL], j[D.CC]]
+            after = (j[D.EIP] + j[D.LEN]) & 0xFFFFFFFF
+            target = (after + j[D.IMM]) & (0xFFFF if j[D.WI] == 1 else 0xFFFFFFFF)
+            if s >= 0 and target <= cpu.segment[S.CS].limit:
+                k = put(t, k, s, d, left, d[D.IMM], d[D.RA], d[D.RB], target)
+                k = put_ends(cpu, t, k, j, after, target)
+                ended = True
+                break
+            target = (d[D.EIP] + d[D.LEN] + d[D.IMM]) & 0xFFFFFFFF
+            after = (d[D.EIP] + d[D.LEN]) & 0xFFFFFFFF
+        cc = d[D.CC]
+        if e == D.INDIRECT:
+            limit = cpu.segment[S.CS].limit
+            cc = 0 if limit == S.FLAT_LIMIT or (limit == 0xFFFF and d[D.WI] == 1) else 1
+        s = D.handler_of(t.sid, d, r, d[D.FL], cc)
+        if s < 0:
+            s = D.handler_of(t.sid, d, r, 1, cc)
+        if (e == D.JUMP or e == D.BRANCH) and target > cpu.segment[S.CS].limit:
+            k = put(t, k, t.special[TO_PYTHON], d, left, 0, 0, 0, 0)       # the plain reader raises #GP at the right moment
+            ended = True
+        elif e == D.JUMP or e == D.BRANCH or e == D.INDIRECT:
+            imm = d[D.IMM] if e == D.INDIRECT and r[D.IMM_KIND] else after
+            k = put(t, k, s, d, left, imm, d[D.RA], d[D.RB], target)
+            if e != D.INDIRECT:
+                k = put_ends(cpu, t, k, d, after if e == D.BRANCH else -1, target)
+            ended = True
+        else:
+            k = put(t, k, s, d, left, d[D.IMM], d[D.RA], d[D.RB], target)
+        i += 1
+    if not ended:
+        k = put(t, k, t.special[GOTO], t.d[n - 1], 0, 0, 0, 0, after_last)
+        k = put_ends(cpu, t, k, t.d[n - 1], -1, after_last)
+    return k
+
+
+@kernel
+def put_ends(cpu, t, k, d, after, target):
+    """What follows a jump: the way on if it is not taken (`after`), and the hop for a target that may not be linked."""
+    jump = k - 1
+    fall = -1
+    if after >= 0:
+        fall = k
+        k = put(t, k, t.special[GOTO], d, 0, 0, 0, 0, after)
+    if not may_link(cpu, d, target):
+        t.plan[jump].local = k
+        k = put(t, k, t.special[HOP], d, 0, target, 0, 0, target)
+    if fall >= 0 and not may_link(cpu, d, after):
+        t.plan[fall].local = k
+        k = put(t, k, t.special[HOP], d, 0, after, 0, 0, after)
+    return k
+
+
+@kernel
+def install(t, k):
+    """The plan as records, and as machine code.  Answers the first record."""
+    first, hot = t.nrec, t.hot
+    for j in range(k):
+        q, r = t.plan[j], t.records[first + j]
+        r.handler, r.link, r.code = t.handler[q.sid], 0, hot
+        word = q.what == 0                              # kernels take register numbers, handlers take places in the state
+        r.ra, r.rb = (REG0 + 8 * q.ra, REG0 + 8 * q.rb) if word else (q.ra, q.rb)
+        r.imm, r.base, r.window, r.last = q.imm, q.base, q.window, q.last
+        r.eip, r.target, r.next, r.immediate2 = q.eip, q.target, q.next, q.immediate2
+        r.left, r.sid, r.row, r.what, r.twin, r.local = q.left, q.sid, q.row, q.what, 0, q.local
+        if t.native:
+            hot = paste(t, q.sid, first + j, hot)
+    for j in range(k):
+        r = t.records[first + j]
+        if r.local:
+            to = first + r.local
+            if t.native:
+                poke(t.arena + r.link, 4, t.records[to].code - (r.link + 4))
+            else:
+                r.link = t.records_at + to * RECORD_SIZE
+    t.nrec, t.hot = first + k, hot
+    return first
+
+
+# FINDING AND DROPPING
+
+@kernel
+def bucket(physical, eip, mode):
+    return ((physical * 0x9E3779B1) ^ (eip * 0x85EBCA6B) ^ (mode * 0xC2B2AE35)) >> 7 & (BUCKETS - 1)
+
+
+@kernel
+def find(t, physical, eip, mode):
+    """The living block of this key, or 0."""
+    b = num(t.buckets[bucket(physical, eip, mode)])
+    while b:
+        k = t.blocks[b]
+        if k.physical == physical and k.eip == eip and k.mode == mode and k.alive:
+            return b
+        b = num(k.chain)
+    return 0
+
+
+@kernel
+def register(t, physical, eip, mode, n, first, size, second):
+    b = t.nblock
+    t.nblock = b + 1
+    k = t.blocks[b]
+    k.physical, k.eip, k.mode, k.n, k.rec, k.size, k.second = physical, eip, mode, n, first, size, second
+    k.code, k.alive, k.of = t.records[first].code, 1, 0
+    h = bucket(physical, eip, mode)
+    k.chain = t.buckets[h]
+    t.buckets[h] = b
+    k.next = t.page_first[physical >> 12]
+    t.page_first[physical >> 12] = b
+    if second >= 0:                                     # and one that the second page knows it by
+        a = t.nblock
+        t.nblock = a + 1
+        other = t.blocks[a]
+        other.physical, other.size, other.of, other.alive, other.second = second << 12, size - (4096 - (physical & 4095)), b, 1, -1
+        other.next = t.page_first[second]
+        t.page_first[second] = a
+
+
+@kernel
+def set_lines(cpu, physical, size):
+    page = physical >> 12
+    last = min(physical + size - 1, physical | 4095)
+    for line in range(physical >> LINE, (last >> LINE) + 1):
+        at = cpu.code_lines + 16 * page + 8 * (line >> 6 & 1)
+        poke(at, 8, peek(at, 8) | 1 << (line & 63))
+
+
+@kernel
+def watch(cpu, t, physical, size):
+    """Code was translated from here: writes to the page must be looked at from now on."""
+    page = physical >> 12
+    flags = peek(cpu.page_flags + page, 1)
+    if flags & S.CODE == 0:
+        poke(cpu.page_flags + page, 1, flags | S.CODE)
+        forget_writes(cpu, page)
+    set_lines(cpu, physical, size)
+
+
+@kernel
+def forget_writes(cpu, page):
+    """No TLB entry may let writes to this physical page pass."""
+    frame = peek(cpu.read_frame + 4 * page, 4)
+    host = cpu.host + ((frame - 1) << 12)
+    for i in range(2 * S.TLB_SIZE):
+        entry = cpu.tlb[i]
+        if entry.write != S.INVALID and entry.host + entry.write == host:
+            entry.write = S.INVALID
+
+
+@kernel
+def drop(t, b):
+    """A block becomes a tombstone, which sends whoever jumps there to the dispatcher."""
+    if t.blocks[b].of:                                  # the other half of one across two pages
+        t.blocks[b].alive = 0
+        b = t.blocks[b].of
+    k = t.blocks[b]
+    if k.alive == 0:
+        return
+    k.alive = 0
+    t.dropped += 1
+    r = t.records[k.rec]
+    r.handler = t.handler[t.special[FIRST_EXIT + E_GONE]]
+    if t.native:
+        jump_at(t, k.code, stub(t, k.rec, E_GONE))
+
+
+@kernel
+def drop_written(cpu, t, physical):
+    """Code on the line of this physical address was, or will be, written: drop the blocks that cover it."""
+    page, line = physical >> 12, physical >> LINE
+    b, keep = num(t.page_first[page]), 0
+    poke(cpu.code_lines + 16 * page, 8, 0)
+    poke(cpu.code_lines + 16 * page + 8, 8, 0)
+    while b:
+        k = t.blocks[b]
+        following = k.next
+        if k.alive and (k.of == 0 or t.blocks[k.of].alive):
+            if k.physical >> LINE <= line <= (k.physical + k.size - 1) >> LINE:
+                drop(t, b)
+            else:
+                set_lines(cpu, k.physical, k.size)
+                k.next = keep
+                keep = b
+        b = following
+    t.page_first[page] = keep
+    if keep == 0:
+        flags = peek(cpu.page_flags + page, 1)
+        poke(cpu.page_flags + page, 1, flags & ~S.CODE)
+
+
+@kernel
+def full(t):
+    """No room for the largest block, and the tombstone of each block there is."""
+    return (t.nrec + PLAN > RECORDS or t.nblock + 2 >= BLOCKS or t.hot + t.margin > COLD_AT
+            or t.cold + t.margin + 64 * BLOCKS > ARENA)
+
+
+@kernel
+def flush(cpu, t):
+    """Forget all code."""
+    t.flushes += 1
+    for b in range(1, t.nblock):
+        k = t.blocks[b]
+        page = k.physical >> 12
+        t.page_first[page] = 0
+        if k.of == 0:
+            t.buckets[bucket(k.physical, k.eip, k.mode)] = 0
+        flags = peek(cpu.page_flags + page, 1)
+        poke(cpu.page_flags + page, 1, flags & ~S.CODE)
+        poke(cpu.code_lines + 16 * page, 8, 0)
+        poke(cpu.code_lines + 16 * page + 8, 8, 0)
+    for i in range(S.JUMPS_SIZE):
+        cpu.jumps[i].tag = -1
+    t.nblock, t.nrec, t.hot, t.cold = 1, 1, t.hot0, COLD_AT

@@ -1,0 +1,403 @@
+"""The loop around the code: find or make a block, enter it, do what it came back for.  No Python until it must.
+
+Leaving a block gives back the ticks of what it has not done (`left`), so `end - budget` is the time at every exit.  An access
+that the TLB does not cover is filled in and tried again in place; one that is no plain access (a device, across two pages, to
+a page with code) is done by the *twin* of the instruction, a block of it alone, whose TLB entry leads to a bounce buffer.
+"""
+from numba.extending import register_jitable as kernel
+
+from . import blocks as B
+from . import decode as D
+from . import records as R
+from . import state as S
+from .access import DEVICE, DONE, device_read, device_write, fill, is_user
+from .attend import attend
+from .code import CODE, LONGEST_BLOCK
+from .exceptions import DB, DIVIDE, GP, NEEDS_PYTHON, SS
+from .fetch import fetch_page
+from .interrupt import raise_exception
+from .isa import flags as F
+from .kernels import SINGLE_STEP_ENDS, do_kernel
+from .paging import walk
+from .raw import enter, num, peek, poke, record_at
+from .reasons import GO_ON, PYTHON_STEP, TRIPLE_FAULT
+from .strings import AGAIN
+
+BOUNCE, TLB = S.offset("bounce"), S.offset("tlb")
+HALF, RECORD_SIZE = S.TLB_SIZE * S.TLB.itemsize, R.RECORD.itemsize
+code_at = record_at(CODE)
+FAULTED = -1
+TWIN = -1                                               # `left` of a record in a twin, which gives back one tick
+KEPT, APART, SCRATCH = range(3)
+NO_CONTEXT = 1 << 62
+
+
+# WITH EXCEPTIONS TURNED INTO ANSWERS
+
+@kernel
+def try_kernel(cpu, k):
+    try:
+        do_kernel(cpu, k)
+    except Exception:
+        return FAULTED
+    return 0
+
+
+@kernel
+def try_find(cpu):
+    """The physical address of CS:EIP, or FAULTED."""
+    segment = cpu.segment[S.CS]
+    if cpu.eip > segment.limit:
+        cpu.vector, cpu.error = GP, 0
+        return FAULTED
+    linear = (segment.base + cpu.eip) & 0xFFFFFFFF
+    try:
+        page = fetch_page(cpu, linear)
+    except Exception:
+        return FAULTED
+    return page << 12 | linear & 4095
+
+
+@kernel
+def try_translate(cpu, t, physical, cap, keep):
+    try:
+        rec = B.translate(cpu, t, cpu.eip, physical, cap, keep)
+    except Exception:
+        return FAULTED
+    return rec
+
+
+@kernel
+def try_fill(cpu, linear, write, user):
+    try:
+        answer = fill(cpu, linear, write, user)
+    except Exception:
+        return FAULTED
+    return answer
+
+
+@kernel
+def try_walk(cpu, linear, write, user):
+    try:
+        physical = walk(cpu, linear, write, user)
+    except Exception:
+        return FAULTED
+    return physical & 0xFFFFFFFF
+
+
+# CONTEXTS: recent targets are known by EIP and by what EIP means
+
+@kernel
+def find_context(cpu):
+    """`context` for jumps under this CS base, mode, privilege and address space."""
+    cpu.moved = 0
+    base, mode = cpu.segment[S.CS].base, cpu.mode << 1 | is_user(cpu)
+    entry = cpu.known_contexts[(base >> 4 ^ base >> 12 ^ mode ^ mode >> 16) & (S.CONTEXTS - 1)]
+    if entry.base != base or entry.mode != mode or entry.id >> 32 != cpu.generation & 0x7FFFFFFF:
+        cpu.contexts = cpu.contexts + 1 & 0x7FFFFFFF
+        entry.base, entry.mode, entry.id = base, mode, (cpu.generation & 0x7FFFFFFF) << 32 | cpu.contexts
+        if cpu.contexts == 0:                           # used up: old tags could be taken for new ones
+            for i in range(S.JUMPS_SIZE):
+                cpu.jumps[i].tag = -1
+    cpu.context = (entry.id & 0x7FFFFFFF) << 32
+    cpu.tlb_at = is_user(cpu) * HALF
+
+
+@kernel
+def drop_stale(cpu, t):
+    """Kernels, the page walk or Python have written where code was translated from."""
+    if cpu.stales == S.STALE:
+        B.flush(cpu, t)
+    else:
+        for i in range(cpu.stales):
+            B.drop_written(cpu, t, cpu.stale[i])
+    cpu.stales = 0
+
+
+# ACCESSES THAT THE TLB DOES NOT COVER
+
+@kernel
+def user_entry(cpu, linear, user):
+    return cpu.tlb[(linear >> 12 & (S.TLB_SIZE - 1)) + user * S.TLB_SIZE]
+
+
+@kernel
+def begin_bounce(cpu, t, at, linear, size, write, user):
+    """Lay the operand of record `at` into the bounce buffer and lead the TLB there.  The record to go on at, in the twin of
+    the instruction; or FAULTED."""
+    r = t.records[at]
+    n = min(size, 4096 - (linear & 4095))
+    first = try_walk(cpu, linear, write, user)
+    second = try_walk(cpu, (linear + n) & 0xFFFFFFFF, write, user) if n < size else 0
+    if first == FAULTED or second == FAULTED:
+        return FAULTED
+    into = at
+    if num(r.left) != TWIN:
+        into = twin_of(cpu, t, at)
+        if into == FAULTED:
+            return FAULTED
+    if write == 0 or t.rows[r.row][D.READS]:
+        cpu.budget -= 1                                 # the time of an access is that after its instruction
+        if n == size:
+            poke(t.state_at + BOUNCE, 8, device_read(cpu, first, size))
+        else:
+            for i in range(size):
+                poke(t.state_at + BOUNCE + i, 1, device_read(cpu, first + i if i < n else second + i - n, 1))
+        cpu.budget += 1
+    entry, tag = user_entry(cpu, linear, user), (linear + size - 1) & 0xFFFFF000
+    entry.read, entry.write, entry.host = tag, tag if write else S.INVALID, t.state_at + BOUNCE - linear
+    cpu.bounced, cpu.bounce_first, cpu.bounce_second = 2 if write else 1, first, second
+    cpu.bounce_linear, cpu.bounce_size = linear, size
+    return into
+
+
+@kernel
+def end_bounce(cpu, t, done):
+    """The buffer to where it belongs, if the instruction wrote it, and the TLB entry away."""
+    linear, size = cpu.bounce_linear, cpu.bounce_size
+    entry = user_entry(cpu, linear, is_user(cpu))
+    entry.read, entry.write = S.INVALID, S.INVALID
+    if cpu.bounced == 2 and done:
+        n, buffer = min(size, 4096 - (linear & 4095)), t.state_at + BOUNCE
+        if n == size:
+            device_write(cpu, cpu.bounce_first, size, peek(buffer, size))
+        else:
+            for i in range(size):
+                device_write(cpu, cpu.bounce_first + i if i < n else cpu.bounce_second + i - n, 1, peek(buffer + i, 1))
+    cpu.bounced = 0
+
+
+@kernel
+def twin_of(cpu, t, at):
+    """The record that does in the twin what `at` does in its block; the twin is made when it is first wanted."""
+    r = t.records[at]
+    start = at                                          # the first record of the instruction
+    while num(t.records[start - 1].eip) == num(r.eip) and num(t.records[start - 1].left) == num(r.left):
+        start -= 1
+    twin = num(t.records[start].twin)
+    if twin == 0:
+        saved, cpu.eip = cpu.eip, num(r.eip)
+        physical = try_find(cpu)
+        if physical != FAULTED:
+            twin = try_translate(cpu, t, physical, 1, False)
+        cpu.eip = saved
+        if physical == FAULTED or twin == FAULTED:
+            return FAULTED
+        t.records[start].twin = twin
+        for k in range(twin, t.nrec):
+            t.records[k].left = TWIN
+    return twin + 1 + at - start                        # after the head
+
+
+@kernel
+def restart_at(t, at):
+    """The record to try again: the computation of its address, if that is the one before."""
+    a, b = t.records[at - 1], t.records[at]
+    same = num(a.eip) == num(b.eip) and num(a.left) == num(b.left) and t.special[B.EA16] <= num(a.sid) <= t.special[B.LAST_EA]
+    return at - 1 if same else at
+
+
+# THE LOOP
+
+@kernel
+def go(cpu, t, rec):
+    """Enter the handlers at a record; the reason they come back for."""
+    t.entered += 1
+    r = t.records[rec]
+    code = t.runs_at + r.code if t.native else r.handler
+    return enter(t.enter, t.state_at, t.records_at + rec * RECORD_SIZE, t.state_at + TLB + cpu.tlb_at, code)
+
+
+@kernel
+def set_instruction(cpu, t, rec):
+    """What a kernel needs to know, from its record.  Answers the kernel's number."""
+    r = t.records[rec]
+    what = num(r.what)
+    cpu.eip, cpu.next = num(r.eip), num(r.next)
+    cpu.width = 8 << (what >> 8 & 3)
+    cpu.address_width = 32 if what >> 10 & 1 else 16
+    cpu.repeat, cpu.opcode = what >> 11 & 3, what >> 17 & 255
+    of = what >> 13 & 15
+    cpu.of_segment = -1 if of == 15 else of
+    cpu.register, cpu.place = num(r.ra), num(r.rb)
+    cpu.immediate, cpu.immediate2, cpu.offset = num(r.imm), num(r.immediate2), cpu.address
+    return what & 255
+
+
+@kernel
+def ends_single_step(k):
+    return k in SINGLE_STEP_ENDS
+
+
+@kernel
+def second_page(cpu):
+    """The physical page after that of CS:EIP, or -1."""
+    linear = (cpu.segment[S.CS].base + cpu.eip + 4096) & 0xFFFFF000
+    try:
+        page = fetch_page(cpu, linear)
+    except Exception:
+        return -1
+    return page
+
+
+@kernel
+def tie(t, link, rec):
+    """A direct jump goes straight to its block from now on."""
+    r = t.records[link]
+    if t.native:
+        poke(t.arena + r.link, 4, t.records[rec].code - (r.link + 4))
+    else:
+        r.link = t.records_at + rec * RECORD_SIZE
+
+
+@kernel
+def remember(cpu, t, rec):
+    """EIP's code is at this record: for jumps whose target is computed."""
+    jump = cpu.jumps[cpu.eip & (S.JUMPS_SIZE - 1)]
+    jump.tag = cpu.context | cpu.eip
+    jump.code = t.runs_at + t.records[rec].code if t.native else t.records_at + rec * RECORD_SIZE
+
+
+@kernel
+def locate(cpu, t, alone):
+    """A record to enter at CS:EIP, or FAULTED.  cpu.found: KEPT (a block that may be linked), APART (one across two pages), or
+    SCRATCH (cut to one instruction or to the budget, to be forgotten)."""
+    physical = try_find(cpu)
+    if physical == FAULTED:
+        return FAULTED
+    b = 0 if alone else B.find(t, physical, cpu.eip, cpu.mode)
+    if b and t.blocks[b].second >= 0 and second_page(cpu) != t.blocks[b].second:
+        B.drop(t, b)
+        b = 0
+    if b and t.blocks[b].n <= cpu.budget:
+        cpu.found = APART if t.blocks[b].second >= 0 else KEPT
+        return t.blocks[b].rec
+    if alone or b or cpu.budget < LONGEST_BLOCK:
+        cpu.found = SCRATCH
+        return try_translate(cpu, t, physical, 1 if alone else cpu.budget, False)
+    rec = try_translate(cpu, t, physical, LONGEST_BLOCK, True)
+    cpu.found = APART if t.blocks[t.nblock - 1].of else KEPT
+    return rec
+
+
+@kernel
+def run(cpu, t):
+    """Until something needs Python, or the run is over: a reason (reasons.py)."""
+    resume, link, forward = -1, -1, -1                  # a record to go on at; who wants to be tied to the block found next
+    apart, stepping = False, False                      # nothing may be tied to or from this block; TF was set before it
+    records, hot, cold = -1, 0, 0                       # where to cut back to after a scratch block
+    rec = 0
+    while True:
+        if resume >= 0:
+            rec, resume = resume, -1
+        else:
+            if records >= 0:
+                t.nrec, t.hot, t.cold = records, hot, cold
+                records = -1
+            if cpu.stales:
+                drop_stale(cpu, t)
+                link = forward = -1
+            if cpu.budget <= 0 or cpu.attention:
+                why = attend(cpu)
+                link = forward = -1
+                if why != GO_ON:
+                    return why
+            else:
+                cpu.shadow = 0                          # nothing waits for the end of it
+            if B.full(t):
+                B.flush(cpu, t)
+                link = forward = -1
+            if cpu.moved:
+                find_context(cpu)
+            stepping = cpu.eflags & F.TF != 0
+            records, hot, cold = t.nrec, t.hot, t.cold
+            rec = locate(cpu, t, stepping or cpu.shadow != 0)
+            if rec == FAULTED:
+                link = forward = -1
+                if not raise_exception(cpu, True):
+                    return TRIPLE_FAULT
+                continue
+            if cpu.found != SCRATCH:
+                records = -1
+            apart = cpu.found != KEPT
+            if cpu.found == KEPT:
+                if link >= 0:
+                    tie(t, link, rec)
+                if forward >= 0 and t.native:
+                    B.jump_at(t, t.records[forward].code, t.records[rec].code)
+                remember(cpu, t, rec)
+            link = forward = -1
+            if cpu.shadow:
+                cpu.shadow = 0
+                cpu.attention = 1                       # what waits may come after this instruction
+        context = cpu.context
+        if records >= 0 or cpu.bounced:
+            cpu.context = NO_CONTEXT                    # jumps out of here come back here
+        why = go(cpu, t, rec)
+        cpu.context = context
+        at = cpu.pc if t.native else (cpu.pc - t.records_at) // RECORD_SIZE
+        r = t.records[at]
+        left = num(r.left)
+        twin = left == TWIN
+        if twin:
+            left = 1
+        faulted, stepped, number = False, stepping, -1
+        if cpu.bounced:
+            end_bounce(cpu, t, why == R.LINK or why == R.INDIRECT)
+        if why == R.LINK:
+            cpu.eip = num(r.target)
+            if records < 0 and not twin:
+                link = at
+        elif why == R.INDIRECT:
+            pass                                        # EIP is in the state
+        elif why == R.OUT_OF_BUDGET or why == R.GONE:
+            cpu.eip = num(r.eip)
+            stepped = False
+            if why == R.GONE:
+                forward = at
+        elif why == R.KERNEL:
+            number = set_instruction(cpu, t, at)
+            if try_kernel(cpu, number) == 0:
+                cpu.eip = cpu.next
+            else:
+                cpu.budget += 1
+                stepped = False
+                if cpu.vector == NEEDS_PYTHON:
+                    return PYTHON_STEP
+                faulted = cpu.vector != AGAIN
+        elif why == R.READ or why == R.WRITE:
+            linear, size, write, user = cpu.address, cpu.access, 1 if why == R.WRITE else 0, is_user(cpu)
+            answer = DEVICE if (linear & 4095) + size > 4096 else try_fill(cpu, linear, write, user)
+            if answer == DONE:
+                resume = restart_at(t, at)
+                continue
+            t.slow += 1
+            cpu.budget += left
+            cpu.eip = num(r.eip)
+            if answer != FAULTED:
+                answer = begin_bounce(cpu, t, at, linear, size, write, user)
+            if answer == FAULTED:
+                faulted = True
+            else:
+                cpu.budget -= 1                         # the twin is entered behind its head
+                resume = restart_at(t, answer)
+                continue
+        else:
+            cpu.eip = num(r.eip)
+            cpu.budget += left
+            if why == R.TO_PYTHON:
+                return PYTHON_STEP
+            faulted = True
+            cpu.error = 0
+            cpu.vector = GP
+            if why == R.DIVIDE_ERROR:
+                cpu.vector = DIVIDE
+            elif why == R.SEGMENT_FAULT and num(r.base) == B.BASE0 + S.SS * R.SEGMENT_STRIDE:
+                cpu.vector = SS
+        if not faulted and stepped and cpu.shadow == 0 and not ends_single_step(number):
+            cpu.dr[6] |= 0x4000
+            cpu.vector, cpu.error, faulted = DB, 0, True
+        if faulted:
+            link = forward = -1
+            if not raise_exception(cpu, True):
+                return TRIPLE_FAULT

@@ -1,0 +1,162 @@
+"""The machine whose steps write handlers.
+
+A handler is `i64 (state, record, t, tlb)` and ends by jumping to the next one.  It exists in two shapes, from one text:
+threaded (operands loaded from the record) and native (operands are holes, patched when it is pasted).  t is the address
+that the handler before has computed; tlb is the half of the TLB that the privilege level uses.
+"""
+from . import state as S
+from .isa.steps import Operands, merge
+from .records import OFF, RECORD
+from .val import Text, Val
+
+LIKELY = "!prof !0"
+TAIL = "!0 = !{!\"branch_weights\", i32 100000, i32 1}\n"
+PARAMETERS = "ptr %s, ptr %pc, i64 %t, ptr %tlb"
+REG = S.offset("reg")
+WORDS = {"eflags": S.offset("eflags")}
+TLB_READ, TLB_WRITE, TLB_HOST = (S.TLB.fields[n][1] for n in ("read", "write", "host"))
+TLB_SHIFT = S.TLB.itemsize.bit_length() - 1
+JUMP_TAG, JUMP_CODE = (S.JUMP.fields[n][1] for n in ("tag", "code"))
+JUMP_SHIFT = S.JUMP.itemsize.bit_length() - 1
+
+
+class Emit(Operands):
+    def __init__(self, mode):
+        self.mode, self.ir = mode, Text()
+        self.pending, self.labels, self.holes, self.t_word = [], 0, {}, None
+        self.checked = False
+
+    # plumbing
+    def hole(self, name):
+        """A number that differs from one use of the handler to the next."""
+        if name not in self.holes:
+            if self.mode == "native":
+                v = self.ir.wide(32, f"ptrtoint (ptr @{name} to i32)")
+            else:
+                v = self.ir.load(32, self.ir.at("%pc", OFF[name]))
+            self.holes[name] = v
+        return self.holes[name]
+
+    def slot(self, which):
+        """The place in the state of a register, or of what a hole names."""
+        if not isinstance(which, str):
+            return self.ir.at("%s", REG + 8 * which)
+        if self.mode == "native":
+            return self.ir.at("%s", f"ptrtoint (ptr @{which} to i64)")
+        return self.ir.at("%s", self.hole(which))
+
+    def tail(self, target, pc="%pc", t="%t"):
+        r = self.ir.name(f"musttail call preserve_nonecc i64 {target}(ptr %s, ptr {pc}, i64 {t}, ptr %tlb)")
+        self.ir.put(f"ret i64 {r}")
+
+    def leave(self, exit, t="%t"):
+        """Out.  In native code the exit is a small stub, pasted far away, which says where we were."""
+        self.tail("@" + exit, t=t)
+
+    def fork(self, cond, likely=True):
+        self.labels += 1
+        yes, no = f"Y{self.labels}", f"N{self.labels}"
+        self.ir.put(f"br i1 {cond}, label %{yes}, label %{no}" + (", " + LIKELY if likely else ""))
+        return yes, no
+
+    def unless(self, cond, exit, t="%t"):
+        """Leave by `exit` if the condition does not hold."""
+        yes, no = self.fork(cond)
+        with self.ir.cold(no):
+            self.leave(exit, t)
+        self.ir.label(yes)
+
+    def require(self, cond): self.unless(cond.truth(), "exit_divide")
+
+    # registers: writes are held back until nothing can fault any more
+    def rd_reg(self, which): return self.ir.load(32, self.slot(which))
+    def wr_reg(self, which, kind, w, v): self.pending.append((which, kind, w, v))
+
+    def commit(self):
+        for which, kind, w, v in self.pending:
+            new = v if (kind, w) == ("r", 32) else merge(self.rd_reg(which), kind, w, v)
+            self.ir.store(32, new, self.slot(which))
+        self.pending = []
+
+    def rd_word(self, name): return self.ir.load(64, self.ir.at("%s", WORDS[name]))
+    def wr_word(self, name, v): self.ir.store(64, v, self.ir.at("%s", WORDS[name]))
+
+    # memory
+    def probe(self, addr, w, write):
+        """The host address of w bits at addr, or out: one compare for present, writable, RAM and not across pages."""
+        ir = self.ir
+        e = ir.at("%tlb", (addr >> (12 - TLB_SHIFT)) & ((S.TLB_SIZE - 1) << TLB_SHIFT))
+        tag = ir.load(32, ir.at(e, TLB_WRITE if write else TLB_READ))
+        hit = ((addr + (w // 8 - 1)) & 0xFFFFF000) == tag
+        self.unless(hit.bit, f"exit_{'w' if write else 'r'}{w}", "%t" if addr is self.t_word else str(addr))
+        return ir.name(f"inttoptr i64 {ir.load(64, ir.at(e, TLB_HOST)) + addr} to ptr")
+
+    def rd(self, ref, w): return self.ir.load(w, ref)
+    def wr(self, ref, w, v): self.ir.store(w, v, ref)
+
+    def t(self):
+        if self.t_word is None:
+            self.t_word = Val("%t", self.ir)
+        return self.t_word
+
+    def imm(self, w):
+        v = self.hole("imm")
+        return v if w == 32 else v & ((1 << w) - 1)
+
+    def next_eip(self): return self.hole("imm")         # no row with a next EIP has an immediate
+
+    # flags
+    def flags(self): return tuple(self.ir.load(32, self.ir.at("%s", S.offset(o))) for o in ("cf", "carries", "result"))
+
+    def set_flags(self, *words):
+        for o, v in zip(("cf", "carries", "result"), words, strict=True):
+            self.ir.store(32, v, self.ir.at("%s", S.offset(o)))
+
+    # where to go
+    def next(self, t="%t"):
+        self.commit()
+        if self.mode == "native":
+            return self.tail("@cont", t=t)
+        pc = self.ir.at("%pc", RECORD.itemsize)
+        self.tail(self.ir.name(f"load ptr, ptr {pc}"), pc, t)
+
+    def taken(self):
+        if self.mode == "native":
+            return self.tail("@taken")
+        to = self.ir.name(f"load ptr, ptr {self.ir.at('%pc', OFF['link'])}")
+        self.unless(self.ir.name(f"icmp ne ptr {to}, null"), "exit_link")
+        self.tail(self.ir.name(f"load ptr, ptr {to}"), to)
+
+    def jump(self, to):
+        """to = None: the target in the record.  Otherwise look the address up among recent targets."""
+        ir = self.ir
+        if to is None:
+            self.commit()
+            return self.taken()
+        if self.checked:
+            limit = ir.load(64, ir.at("%s", S.offset("segment", "limit", S.CS)))
+            self.unless((to <= limit).bit, "exit_target")
+        self.commit()
+        ir.store(32, to, ir.at("%s", S.offset("eip")))
+        e = ir.at("%s", ((to & (S.JUMPS_SIZE - 1)) << JUMP_SHIFT) + S.offset("jumps"))
+        tag = to | ir.load(64, ir.at("%s", S.offset("context")))
+        self.unless((ir.load(64, ir.at(e, JUMP_TAG)) == tag).bit, "exit_indirect")
+        code = ir.name(f"load ptr, ptr {ir.at(e, JUMP_CODE)}")
+        if self.mode == "native":
+            self.tail(code)
+        else:
+            self.tail(ir.name(f"load ptr, ptr {code}"), code)
+
+    def branch(self, cond):
+        self.commit()
+        yes, no = self.fork(cond.truth(), likely=False)
+        self.ir.label(no)
+        self.next()
+        self.ir.label(yes)
+        self.taken()
+
+    def kernel(self, name): self.leave("exit_kernel")
+
+    def function(self, name):
+        body = "\n".join(self.ir.lines + self.ir.later)
+        return f"define preserve_nonecc i64 @{name}({PARAMETERS}) nounwind {{\n{body}\n}}\n"

@@ -1,0 +1,224 @@
+"""Which handlers are needed: every row at every width, with every kind of operand."""
+from dataclasses import dataclass, replace
+from itertools import product
+
+from . import state as S
+from .emit import PARAMETERS, TAIL, Emit
+from .isa import flags as F
+from .isa import steps
+from .isa.opcodes import OPCODES, Row
+from .isa.words import cut
+from .records import EXITS, HOLES
+
+FUSED_CC = (2, 3, 4, 5, 6, 7, 8, 9, 12, 13, 14, 15)
+WORD_REGISTERS = {f"{n}v": S.SELECTORS + i for i, n in enumerate(("ES", "CS", "SS", "DS", "FS", "GS"))}
+
+
+@dataclass(frozen=True)
+class Form:
+    row: Row
+    w: int
+    dst: str = "-"
+    src: str = "-"
+    flags: bool = False
+    cc: int = 0
+    stack: int = 32               # width of the stack pointer
+    aw: int = 32                  # width of the count register
+
+    def key(self):
+        r = self.row
+        named = r.name if r.step in BY_NAME else ""
+        return (r.step, r.meaning, r.keep, r.sw, r.third, r.writes, named, self.w, self.dst, self.src, self.flags, self.cc, self.stack, self.aw)
+
+
+BY_NAME = (steps.carry, steps.direction, steps.bit_scan, steps.decimal, steps.ascii_adjust)
+
+
+def kinds(code, w):
+    """The kinds an operand code can turn into."""
+    letter, byte = code[0], w == 8
+    if code in WORD_REGISTERS or code == "Sw" or code == "eAX":
+        return "r"
+    if code == "CL":
+        return "c"
+    if code == "AL":
+        return "l"
+    if letter == "E":
+        return "lhm" if byte else "rm"
+    if letter in "GZ":
+        return "lh" if byte else "r"
+    if letter == "O":
+        return "m"
+    return "i" if letter in "I1" else "-"
+
+
+def widths(row):
+    if row.fixed:
+        return (row.fixed,)
+    text = " ".join(row.operands)
+    if row.name == "set" or (row.operands and row.operands[-1 if row.operands[0] == "-" else 0] in ("Eb", "Gb", "Zb", "AL", "Ob", "Mb")):
+        return (8,)
+    return (16, 32) if "v" in text or row.stack or row.ends or row.kernel else (32,)
+
+
+def operands(row, mod):
+    """The kinds of the first two operands when ModRM names a register or memory."""
+    codes = (row.operands + ("-", "-"))[:2]
+    return codes
+
+
+def forms(row):
+    if row.kernel:
+        return
+    codes = operands(row, row.mod)
+    one_flags = row.step is not steps.ordinary or row.writes == "none"
+    for w in widths(row):
+        for d, s in product(kinds(codes[0], w), kinds(codes[1], row.sw or w)):
+            if d == s == "m" or (row.mod == "r" and "m" in d + s) or (row.mod == "m" and "E" in codes[0] + codes[1] and "m" not in d + s):
+                continue
+            if row.stack and "m" in d + s:
+                continue                                # through TMP
+            ccs = range(16) if "+c" in row.encoding else (0, 1) if row.ends == "indirect" else (0,)
+            if row.step is steps.loop:
+                ccs = (int(row.encoding[1]),)
+            for fl, cc, second in product((row.writes != "none",) if one_flags else (False, True), ccs, (16, 32)):
+                if row.stack:
+                    yield Form(row, w, d, s, fl, cc, stack=second)
+                elif row.step is steps.loop:
+                    yield Form(row, w, d, s, fl, cc, aw=second)
+                elif second == 32:
+                    yield Form(row, w, d, s, fl, cc)
+
+
+def fused_forms():
+    """CMP or TEST with the conditional jump after it."""
+    for row in OPCODES:
+        if row.name in ("cmp", "test"):
+            for f in forms(row):
+                if "h" not in f.dst + f.src:
+                    for cc in FUSED_CC:
+                        yield replace(f, cc=cc + 16)
+
+
+def emit_form(f, mode):
+    m = Emit(mode)
+    if f.cc < 16:
+        m.checked = f.row.ends == "indirect" and f.cc == 1
+        f.row.step(m, f)
+        if m.ir.lines[-1].split()[0] != "ret":
+            m.next()
+    else:
+        a, b, r = steps.ordinary(m, f)
+        if f.row.name == "test":
+            a, b = r, 0
+        m.branch(F.condition_cmp(f.cc - 16, a, b, f.w) != 0)
+    return m
+
+
+# the handlers that belong to no row
+def head(m):
+    """The gate of a block: pay for its instructions, or leave."""
+    p = m.ir.at("%s", S.offset("budget"))
+    rest = m.ir.load(64, p) - m.hole("imm")
+    m.unless((rest >= 0).bit, "exit_budget")
+    m.ir.store(64, rest, p)
+    m.next()
+
+
+def offset(m, width, scale):
+    """base + index * scale + displacement, cut to the address size."""
+    a = m.rd_reg("ra") + m.hole("imm")
+    if scale is not None:
+        a = a + (m.rd_reg("rb") << scale)
+    return cut(a, width)
+
+
+def ea(m, width, scale=None):
+    """Leave an offset in t: of a flat segment, or for an instruction that does the segment itself."""
+    m.next(str(offset(m, width, scale)))
+
+
+def segment_ea(m, width, scale=None):
+    """Leave a linear address in t, if the access fits into the window of its segment (access.logical, in one compare)."""
+    a = offset(m, width, scale)
+    window = m.slot("window")
+    first, last = m.ir.load(64, window), m.ir.load(64, m.ir.at(window, 8))
+    m.unless((((a - first) | (last - a - m.hole("last"))) >= 0).bit, "exit_segment", str(a))
+    m.next(str(cut(a + m.ir.load(64, m.slot("base")), 32)))
+
+
+def stack_form(step, w, stack):
+    def build(m):
+        step(m, Form(OPCODES[0], w, stack=stack))
+        m.next()
+    return build
+
+
+def hop(m):
+    """Jump to the EIP in the record by way of the recent targets: for direct jumps that may not be linked."""
+    m.jump(m.hole("imm"))
+
+
+def cold(exit):
+    return lambda m: m.tail("@" + exit, "@here" if m.mode == "native" else "%pc")
+
+
+SCALES = (None, 0, 1, 2, 3)
+SPECIAL = {
+    "head": head, "goto": lambda m: m.jump(None), "hop": hop, "python": lambda m: m.leave("exit_python"),
+    "kernel": lambda m: m.leave("exit_kernel"),
+    **{f"ea{w}_{s}": (lambda w, s: lambda m: ea(m, w, s))(w, s) for w in (16, 32) for s in SCALES},
+    **{f"segment_ea{w}_{s}": (lambda w, s: lambda m: segment_ea(m, w, s))(w, s) for w in (16, 32) for s in SCALES},
+    **{f"load_tmp{w}": stack_form(steps.load_tmp, w, 32) for w in (16, 32)},
+    **{f"pop_to_memory{w}_{k}": stack_form(steps.pop_to_memory, w, k) for w in (16, 32) for k in (16, 32)},
+    **{e: cold(e) for e in EXITS}}
+SPECIAL_NAMES = tuple(SPECIAL)
+
+
+def exit_function(name):
+    reason, size = EXITS[name]
+    m = Emit("native")
+    m.ir.put(f"store ptr %pc, ptr {m.ir.at('%s', S.offset('pc'))}")
+    m.ir.put(f"store i64 %t, ptr {m.ir.at('%s', S.offset('address'))}")
+    m.ir.put(f"store i64 {size}, ptr {m.ir.at('%s', S.offset('access'))}")
+    m.ir.put(f"ret i64 {reason}")
+    return m.function(name)
+
+
+ENTER = """define i64 @enter(ptr %s, ptr %pc, ptr %tlb, ptr %code) nounwind {
+  %rc = call preserve_nonecc i64 %code(ptr %s, ptr %pc, i64 0, ptr %tlb)
+  ret i64 %rc
+}
+"""
+
+
+def plan():
+    """Every handler: {key: its number} and, in that order, what builds it."""
+    where, todo = {}, []
+
+    def add(key, build):
+        if key not in where:
+            where[key] = len(todo)
+            todo.append(build)
+    for name, build in SPECIAL.items():
+        add(name, (lambda b: lambda mode: special(b, mode))(build))
+    for f in [f for row in OPCODES for f in forms(row)] + list(fused_forms()):
+        add(f.key(), (lambda f: lambda mode: emit_form(f, mode))(f))
+    return where, todo
+
+
+def special(build, mode):
+    m = Emit(mode)
+    build(m)
+    return m
+
+
+def module(mode):
+    """(where, how many, the LLVM text of all handlers)."""
+    where, todo = plan()
+    text = [build(mode).function(f"u{i}") for i, build in enumerate(todo)]
+    text += [f"@{h} = external dso_local global i8\n" for h in (*HOLES, "here")]
+    types = ",".join(x.split()[0] for x in PARAMETERS.split(","))
+    text += [f"declare preserve_nonecc i64 @{n}({types})\n" for n in ("cont", "taken")]
+    text += [exit_function(n) for n in EXITS] + [ENTER, TAIL]
+    return where, len(todo), "".join(text)

@@ -1,0 +1,194 @@
+"""The plain reader: the same table, steps and kernels, run on Python's ints.
+
+Slow and obviously right: the oracle of the other tiers, and the one that does what they leave (ports of chips that are not
+compiled, jumps beyond the code segment).
+"""
+from . import decode as D
+from . import state as S
+from .access import is_user, logical, probe, read, write
+from .attend import attend
+from .exceptions import DB, DIVIDE, GP, UD, Fault, fault
+from .fetch import ROOM, fetch
+from .forms import Form
+from .interrupt import raise_exception
+from .isa import flags as F
+from .isa import steps
+from .isa.opcodes import OPCODES
+from .isa.steps import Operands, merge
+from .isa.words import cut
+from .kernels import PUSHF, SINGLE_STEP_ENDS, do_kernel
+from .reasons import GO_ON, TRIPLE_FAULT
+from .strings import AGAIN
+
+KINDS = "-rlhmic"
+
+
+class Plain(Operands):
+    """The machine of isa/steps.py on the state record: cpu is a view of it, with `board_io` for what goes to the board."""
+
+    def __init__(self, cpu, tables):
+        look, rows, _, _ = tables
+        self.cpu, self.look, self.rows = cpu, look, rows.tolist()
+        self.code = bytearray(ROOM)
+
+    # ONE INSTRUCTION
+
+    def decode(self, eip):
+        """The fields of the instruction at CS:eip (decode.py); raises what fetching and decoding raise."""
+        cpu, d = self.cpu, [0] * D.FIELDS
+        big, stack_big = cpu.mode & S.D32 != 0, cpu.mode & S.B32 != 0
+        for second in (False, True):
+            n = fetch(cpu, eip, self.code, second)
+            answer = D.decode(self.code, n, int(big), int(stack_big), self.look, self.rows, d)
+            if answer != D.MORE:
+                break
+        if answer != D.OK:
+            fault(cpu, UD if answer == D.UNDEFINED else GP, 0)
+        d[D.EIP] = eip
+        return [int(v) for v in d]
+
+    def step(self):
+        """One instruction; a Fault leaves everything as it was.  Answers the number of the kernel that did it, or -1."""
+        cpu = self.cpu
+        cpu.budget -= 1
+        try:
+            d = self.d = self.decode(cpu.eip)
+            cpu.next = self.to = (cpu.eip + d[D.LEN]) & 0xFFFFFFFF
+            row, r = OPCODES[d[D.ROW]], self.rows[d[D.ROW]]
+            if row.kernel or (row.name == "pushf" and cpu.mode & S.V86):
+                return self.do_kernel(d, r, row)
+            self.do_step(d, r, row)
+            return -1
+        except Fault:
+            cpu.budget += 1
+            raise
+
+    def do_kernel(self, d, r, row):
+        cpu = self.cpu
+        number = r[D.KERNEL] - 1 if row.kernel else PUSHF
+        cpu.width, cpu.address_width = 8 << d[D.WI], 32 if d[D.AW] else 16
+        cpu.repeat, cpu.opcode = d[D.REP], d[D.OPCODE]
+        cpu.of_segment = d[D.SEG] if d[D.MEM] or not r[D.MODRM] else -1
+        cpu.register, cpu.place = d[D.RA], d[D.RB]
+        cpu.immediate, cpu.immediate2 = d[D.IMM], d[D.IMM2]
+        cpu.offset = self.offset(d) if d[D.EA] >= 0 else 0
+        do_kernel(cpu, number)
+        cpu.eip = cpu.next
+        return number
+
+    def do_step(self, d, r, row):
+        cpu, w = self.cpu, 8 << d[D.WI]
+        self.pending, self.stores, self.new_flags, self.new_words = [], [], None, {}
+        size = D.size_of(d, r)
+        f = Form(row, w, KINDS[d[D.DK]], KINDS[d[D.SK]], row.writes != "none", d[D.CC], 32 if d[D.STACKED] else 16, 32 if d[D.AW] else 16)
+        step = row.step
+        if d[D.MEM] and r[D.STACK]:                     # through TMP, as the other tiers do
+            if step is steps.pop:
+                self.address = self.stack_address(d, r, size)
+                cpu.reg[S.TMP] = read(cpu, self.address, size, is_user(cpu))
+                d[D.DISP] += size if d[D.EBASE] == S.ESP else 0
+                self.address = self.linear(d, size, True)
+                step = steps.pop_to_memory
+            else:
+                cpu.reg[S.TMP] = read(cpu, self.linear(d, size, False), size, is_user(cpu))
+                d[D.SK], d[D.RB] = D.REG, S.TMP
+                f = Form(row, w, "-", "r", f.flags, f.cc, f.stack, f.aw)
+                self.address = self.stack_address(d, r, size)
+        elif step is steps.lea:
+            self.address = self.offset(d)
+        elif d[D.EA] >= 0:
+            self.address = self.linear(d, size, d[D.DK] == D.MEMORY and row.keep)
+        elif r[D.STACK]:
+            self.address = self.stack_address(d, r, size)
+        step(self, f)
+        for which, kind, w, v in self.pending:
+            cpu.reg[self.number(which)] = merge(self.rd_reg(which), kind, w, v)
+        if self.new_flags:
+            cpu.cf, cpu.carries, cpu.result = self.new_flags
+        cpu.eflags = self.new_words.get("eflags", cpu.eflags)
+        for address, w, v in self.stores:
+            write(cpu, address, w // 8, v, is_user(cpu))
+        cpu.eip = self.to
+
+    # ADDRESSES
+
+    def offset(self, d):
+        reg, index = self.cpu.reg, 0
+        if d[D.EA] > 0:
+            index = reg[d[D.EINDEX]] << (d[D.EA] - 1)
+        return cut(reg[d[D.EBASE]] + index + d[D.DISP], 32 if d[D.AW] else 16)
+
+    def linear(self, d, size, write):
+        return logical(self.cpu, d[D.SEG], self.offset(d), size, write)
+
+    def stack_address(self, d, r, size):
+        size = 2 if d[D.WI] == 1 else 4
+        down = r[D.STACK] == D.DOWN
+        base = self.cpu.reg[S.EBP if r[D.STACK] == D.FRAME else S.ESP] - (size if down else 0)
+        return logical(self.cpu, S.SS, cut(base, 32 if d[D.STACKED] else 16), size, down)
+
+    # THE MACHINE
+
+    def number(self, which): return {"ra": self.d[D.RA], "rb": self.d[D.RB]}.get(which, which)
+    def rd_reg(self, which): return self.cpu.reg[self.number(which)]
+    def wr_reg(self, which, kind, w, v): self.pending.append((which, kind, w, v))
+
+    def probe(self, address, w, write):
+        probe(self.cpu, address, w // 8, int(write), is_user(self.cpu))
+        return address
+
+    def rd(self, address, w): return read(self.cpu, address, w // 8, is_user(self.cpu))
+    def wr(self, address, w, v): self.stores.append((address, w, v))
+    def t(self): return self.address
+    def imm(self, w): return cut(self.d[D.IMM], w)
+    def next_eip(self): return self.cpu.next
+    def flags(self): return self.cpu.cf, self.cpu.carries, self.cpu.result
+    def set_flags(self, *words): self.new_flags = [int(x) & 0xFFFFFFFF for x in words]
+    def rd_word(self, name): return getattr(self.cpu, name)
+    def wr_word(self, name, v): self.new_words[name] = v
+
+    def require(self, cond):
+        if not cond:
+            fault(self.cpu, DIVIDE, 0)
+
+    def jump(self, to):
+        if to is None:
+            to = cut(self.cpu.next + self.d[D.IMM], 16 if self.d[D.WI] == 1 else 32)
+        if to > self.cpu.segment[S.CS].limit:
+            fault(self.cpu, GP, 0)
+        self.to = to
+
+    def branch(self, cond):
+        if cond:
+            self.jump(None)
+
+    # THE LOOP: as dispatch.run
+
+    def run(self):
+        cpu = self.cpu
+        while True:
+            cpu.stales = 0
+            if cpu.budget <= 0 or cpu.attention:
+                why = attend(cpu)
+                if why != GO_ON:
+                    return why
+            else:
+                cpu.shadow = 0
+            if not self.one():
+                return TRIPLE_FAULT
+
+    def one(self):
+        """One instruction and its exceptions.  False: shutdown."""
+        cpu = self.cpu
+        stepping = cpu.eflags & F.TF
+        if cpu.shadow:
+            cpu.shadow, cpu.attention = 0, 1
+        try:
+            number = self.step()
+        except Fault:
+            return cpu.vector == AGAIN or raise_exception(cpu, True)
+        if stepping and cpu.shadow == 0 and number not in SINGLE_STEP_ENDS:
+            cpu.dr[6] |= 0x4000
+            cpu.vector, cpu.error = DB, 0
+            return raise_exception(cpu, True)
+        return True

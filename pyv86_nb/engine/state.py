@@ -1,0 +1,81 @@
+"""The state record: all that handlers, kernels, translator and Python share about one processor.
+
+One row of a numpy structured array.  Handlers reach a word by its offset, kernels and Python by its name; every word is an
+int64 that holds its value zero-extended.  Snapshots are this record, matched by name.
+
+Registers are words 0-15 of `reg`: EAX ECX EDX EBX ESP EBP ESI EDI, a zero (an address without a base), the selectors
+ES CS SS DS FS GS, and a temporary.  A segment is the descriptor cache of SDM vol. 3, 3.4.3, kept with the two windows
+(first and last offset) that a read and a write may touch, so that a limit check is one comparison whatever the type.
+"""
+import numpy as np
+
+EAX, ECX, EDX, EBX, ESP, EBP, ESI, EDI, ZERO = range(9)
+SELECTORS, TMP = 9, 15                                  # reg[SELECTORS + ES] is the selector of ES
+ES, CS, SS, DS, FS, GS, LDTR, TR, NEW = range(9)        # as ModRM numbers them; the system segments; one being loaded
+GENERAL = ("eax", "ecx", "edx", "ebx", "esp", "ebp", "esi", "edi")
+SEGMENTS = ("es", "cs", "ss", "ds", "fs", "gs")
+
+TLB_SIZE, FETCH_SIZE, JUMPS_SIZE, CONTEXTS = 1024, 256, 4096, 256
+INVALID = 1                                             # a tag that no page has
+
+WINDOW = np.dtype([("first", "i8"), ("last", "i8")])
+SEGMENT = np.dtype([("base", "i8"), ("read", WINDOW), ("write", WINDOW), ("limit", "i8"), ("rights", "i8")])
+TLB = np.dtype([("read", "u4"), ("write", "u4"), ("host", "i8")])          # tags; host address minus linear address
+FETCH = np.dtype([("page", "i8"), ("frame", "i8")])                        # linear page | user << 20, physical page
+JUMP = np.dtype([("tag", "i8"), ("code", "i8")])                           # context << 32 | EIP, where its code is
+CONTEXT = np.dtype([("base", "i8"), ("mode", "i8"), ("id", "i8")])
+STALE = 64                                                                  # pages of code written by kernels, remembered
+
+I8 = "i8"
+CPU = np.dtype([
+    # architectural
+    ("reg", I8, (16,)), ("eip", I8), ("cf", I8), ("carries", I8), ("result", I8), ("eflags", I8),
+    ("segment", SEGMENT, (9,)), ("ldtr", I8), ("tr", I8), ("cpl", I8),
+    ("gdt_base", I8), ("gdt_limit", I8), ("idt_base", I8), ("idt_limit", I8),
+    ("cr0", I8), ("cr2", I8), ("cr3", I8), ("cr4", I8), ("dr", I8, (8,)),
+    ("tsc_offset", I8), ("apic_base", I8), ("sysenter_cs", I8), ("sysenter_esp", I8), ("sysenter_eip", I8),
+    ("halted", I8), ("shadow", I8), ("shut_down", I8), ("a20", I8), ("nmi_pending", I8), ("nmi_masked", I8),
+    # time: `end` is the tick at which the budget is 0; extra counts ticks that are not retired instructions
+    ("budget", I8), ("end", I8), ("target", I8), ("extra", I8),
+    # an exception on its way
+    ("vector", I8), ("error", I8), ("external", I8), ("chain", I8, (8,)), ("chained", I8),
+    # the instruction a kernel is to do
+    ("next", I8), ("opcode", I8), ("width", I8), ("place", I8), ("register", I8), ("immediate", I8), ("immediate2", I8),
+    ("offset", I8), ("of_segment", I8), ("address_width", I8), ("stack_width", I8), ("repeat", I8),
+    ("attention", I8), ("moved", I8),
+    # leaving native code: record, address, size
+    ("pc", I8), ("address", I8), ("access", I8), ("bounce", I8, (2,)),
+    ("bounced", I8), ("bounce_linear", I8), ("bounce_size", I8), ("bounce_first", I8), ("bounce_second", I8), ("found", I8),
+    # caches, all derived: cleared on restore
+    ("mode", I8), ("context", I8), ("contexts", I8), ("generation", I8), ("stale", I8, (STALE,)), ("stales", I8),
+    ("tlb_at", I8), ("host", I8), ("read_frame", I8), ("write_frame", I8), ("region", I8), ("page_flags", I8),
+    ("code_lines", I8), ("memory_size", I8), ("pages", I8), ("io", I8), ("io_data", I8), ("tlb", TLB, (2 * TLB_SIZE,)),
+    ("fetch", FETCH, (FETCH_SIZE,)), ("jumps", JUMP, (JUMPS_SIZE,)), ("known_contexts", CONTEXT, (CONTEXTS,)),
+])
+ARCHITECTURAL = CPU.names[:CPU.names.index("budget")]
+
+
+def offset(name, field=None, index=0):
+    """The byte offset of a word of the record: offset("eip"), offset("segment", "base", 3)."""
+    dtype, at = CPU.fields[name][:2]
+    if field is None:
+        return at
+    for part in field.split("."):
+        element = dtype.base
+        at += index * element.itemsize
+        dtype, o = element.fields[part][:2]
+        at, index = at + o, 0
+    return at
+
+
+# CR0, CR4, CPUID
+PE, MP, EM, TS, ET, NE, WP, AM, NW, CD, PG = 1, 2, 4, 8, 16, 32, 1 << 16, 1 << 18, 1 << 29, 1 << 30, 1 << 31
+VME, PVI, TSD, DE, PSE, PAE, MCE, PGE = 1, 2, 4, 8, 16, 32, 64, 128
+
+# page_flags, by physical page
+CODE, DIRTY, SLOW = 1, 2, 4                             # translated blocks here; written since the last look
+
+# the mode bits of a block's key; the CS limit is above them
+D32, B32, FLAT_ES, FLAT_SS, FLAT_DS, V86, PAGED, A20 = (1 << i for i in range(8))
+LIMIT_SHIFT = 16
+FLAT_LIMIT = 0xFFFFFFFF

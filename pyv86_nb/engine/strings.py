@@ -1,0 +1,256 @@
+"""String instructions.   SDM vol. 2: MOVS CMPS STOS LODS SCAS INS OUTS with REP, REPE, REPNE; XLAT.
+
+Registers are up to date after every element, so a fault or an interrupt leaves a state to go on from.  An element of a
+repeated instruction takes a tick; when the ticks of the slice are used up the instruction is left, to be begun again.
+
+    elements are done while   count > 0 and budget >= 0      (the budget is that after the instruction itself)
+    it is finished if         count = 0 and budget >= 0
+"""
+from numba.extending import register_jitable as kernel
+
+from . import state as S
+from .access import host_address, is_user, load, logical, probe, store, write
+from .exceptions import fault
+from .io import check_port, port_read, port_write
+from .isa import alu
+from .isa import flags as F
+from .raw import copy, poke
+
+AGAIN = -2                                              # as a "fault": the instruction is not finished, its ticks are used up
+REPNE, REPE = 2, 3                                      # `repeat`: the prefix F2 or F3; 0: none
+
+
+@kernel
+def step(cpu, register, size):
+    """SI or DI after an element, up or down by DF."""
+    mask = 0xFFFFFFFF if cpu.address_width == 32 else 0xFFFF
+    by = -size if cpu.eflags & F.DF else size
+    cpu.reg[register] = (cpu.reg[register] & ~mask) | ((cpu.reg[register] + by) & mask)
+
+
+@kernel
+def index(cpu, register):
+    return cpu.reg[register] & (0xFFFFFFFF if cpu.address_width == 32 else 0xFFFF)
+
+
+@kernel
+def take_one(cpu, n):
+    """n elements are done: count and ticks."""
+    mask = 0xFFFFFFFF if cpu.address_width == 32 else 0xFFFF
+    cpu.reg[S.ECX] = (cpu.reg[S.ECX] & ~mask) | ((cpu.reg[S.ECX] - n) & mask)
+    cpu.budget -= n
+    cpu.extra += n
+
+
+@kernel
+def finish(cpu, over):
+    """Leave the instruction: done, or to be begun again."""
+    if cpu.repeat and not (over and cpu.budget >= 0):
+        fault(cpu, AGAIN, 0)
+
+
+@kernel
+def running(cpu):
+    return index(cpu, S.ECX) != 0 and cpu.budget >= 0
+
+
+@kernel
+def movs_one(cpu, size):
+    store(cpu, S.ES, index(cpu, S.EDI), size, load(cpu, cpu.of_segment, index(cpu, S.ESI), size))
+    step(cpu, S.ESI, size)
+    step(cpu, S.EDI, size)
+
+
+@kernel
+def stos_one(cpu, size):
+    store(cpu, S.ES, index(cpu, S.EDI), size, cpu.reg[S.EAX] & ((1 << 8 * size) - 1))
+    step(cpu, S.EDI, size)
+
+
+@kernel
+def lods_one(cpu, size):
+    mask = (1 << 8 * size) - 1
+    cpu.reg[S.EAX] = (cpu.reg[S.EAX] & ~mask) | load(cpu, cpu.of_segment, index(cpu, S.ESI), size)
+    step(cpu, S.ESI, size)
+
+
+@kernel
+def room(cpu, register, size, s, writing):
+    """How many elements upwards from here stay in the page, the segment and the ticks that are left."""
+    at, last = index(cpu, register), cpu.segment[s].write.last if writing else cpu.segment[s].read.last
+    linear = (cpu.segment[s].base + at) & 0xFFFFFFFF
+    n = min(index(cpu, S.ECX), (4096 - (linear & 4095)) // size)
+    n = min(n, (last + 1 - at) // size)
+    if cpu.address_width == 16:
+        n = min(n, (0x10000 - at) // size)
+    return min(n, cpu.budget + 1)
+
+
+@kernel
+def bulk(cpu, size, moving):
+    """Many elements of MOVS or STOS in one go, within a page of plain memory; 0 when that cannot be done here."""
+    if cpu.eflags & F.DF:
+        return 0
+    n = room(cpu, S.EDI, size, S.ES, True)
+    if moving:
+        n = min(n, room(cpu, S.ESI, size, cpu.of_segment, False))
+    if n < 4:
+        return 0
+    to = host_address(cpu, logical(cpu, S.ES, index(cpu, S.EDI), size, 1), size, 1, is_user(cpu))
+    source = 0
+    if moving:
+        source = host_address(cpu, logical(cpu, cpu.of_segment, index(cpu, S.ESI), size, 0), size, 0, is_user(cpu))
+    if to == 0 or (moving and source == 0):
+        return 0
+    if moving:
+        if source < to < source + n * size:             # each element feeds a later one: one by one
+            return 0
+        copy(to, source, n * size)
+        cpu.reg[S.ESI] = advance(cpu, S.ESI, n * size)
+    else:
+        v = cpu.reg[S.EAX] & ((1 << 8 * size) - 1)
+        for i in range(n):
+            poke(to + i * size, size, v)
+    cpu.reg[S.EDI] = advance(cpu, S.EDI, n * size)
+    take_one(cpu, n)
+    return n
+
+
+@kernel
+def advance(cpu, register, by):
+    mask = 0xFFFFFFFF if cpu.address_width == 32 else 0xFFFF
+    return (cpu.reg[register] & ~mask) | ((cpu.reg[register] + by) & mask)
+
+
+@kernel
+def movs(cpu):
+    size = cpu.width >> 3
+    if cpu.repeat == 0:
+        movs_one(cpu, size)
+        return
+    while running(cpu):
+        if bulk(cpu, size, True) == 0:
+            movs_one(cpu, size)
+            take_one(cpu, 1)
+    finish(cpu, index(cpu, S.ECX) == 0)
+
+
+@kernel
+def stos(cpu):
+    size = cpu.width >> 3
+    if cpu.repeat == 0:
+        stos_one(cpu, size)
+        return
+    while running(cpu):
+        if bulk(cpu, size, False) == 0:
+            stos_one(cpu, size)
+            take_one(cpu, 1)
+    finish(cpu, index(cpu, S.ECX) == 0)
+
+
+@kernel
+def lods(cpu):
+    size = cpu.width >> 3
+    if cpu.repeat == 0:
+        lods_one(cpu, size)
+        return
+    while running(cpu):
+        lods_one(cpu, size)
+        take_one(cpu, 1)
+    finish(cpu, index(cpu, S.ECX) == 0)
+
+
+@kernel
+def compare(cpu, a, b, w):
+    r, cf, c = alu.sub(a, b, 0, w)
+    cpu.cf, cpu.carries, cpu.result = cf, F.widen_carries(c, w) & 0xFFFFFFFF, F.of_result(r, w)
+
+
+@kernel
+def cmps_one(cpu, size):
+    a, b = load(cpu, cpu.of_segment, index(cpu, S.ESI), size), load(cpu, S.ES, index(cpu, S.EDI), size)
+    compare(cpu, a, b, 8 * size)
+    step(cpu, S.ESI, size)
+    step(cpu, S.EDI, size)
+
+
+@kernel
+def scas_one(cpu, size):
+    compare(cpu, cpu.reg[S.EAX] & ((1 << 8 * size) - 1), load(cpu, S.ES, index(cpu, S.EDI), size), 8 * size)
+    step(cpu, S.EDI, size)
+
+
+@kernel
+def compare_loop(cpu, size, scanning):
+    if cpu.repeat == 0:
+        scas_one(cpu, size) if scanning else cmps_one(cpu, size)
+        return
+    stop, over = False, index(cpu, S.ECX) == 0
+    while running(cpu) and not stop:
+        scas_one(cpu, size) if scanning else cmps_one(cpu, size)
+        take_one(cpu, 1)
+        stop = (F.zero(cpu.result) == 1) == (cpu.repeat == REPNE)
+        over = stop or index(cpu, S.ECX) == 0
+    if stop and cpu.budget < 0:                         # the condition is in the flags, which are architectural: it is done,
+        cpu.budget += 1                                 # one tick early, rather than forgotten
+        cpu.extra -= 1
+    finish(cpu, over)
+
+
+@kernel
+def cmps(cpu):
+    compare_loop(cpu, cpu.width >> 3, False)
+
+
+@kernel
+def scas(cpu):
+    compare_loop(cpu, cpu.width >> 3, True)
+
+
+@kernel
+def ins_one(cpu, size):
+    """The destination is checked before the port is read: a device must not lose a datum to a fault."""
+    linear = logical(cpu, S.ES, index(cpu, S.EDI), size, 1)
+    probe(cpu, linear, size, 1, is_user(cpu))
+    write(cpu, linear, size, port_read(cpu, cpu.reg[S.EDX] & 0xFFFF, size), is_user(cpu))
+    step(cpu, S.EDI, size)
+
+
+@kernel
+def outs_one(cpu, size):
+    v = load(cpu, cpu.of_segment, index(cpu, S.ESI), size)
+    port_write(cpu, cpu.reg[S.EDX] & 0xFFFF, size, v)
+    step(cpu, S.ESI, size)
+
+
+@kernel
+def io_loop(cpu, reading):
+    size = cpu.width >> 3
+    check_port(cpu, cpu.reg[S.EDX] & 0xFFFF, size)
+    if cpu.repeat == 0:
+        ins_one(cpu, size) if reading else outs_one(cpu, size)
+        return
+    while running(cpu):
+        ins_one(cpu, size) if reading else outs_one(cpu, size)
+        take_one(cpu, 1)
+    finish(cpu, index(cpu, S.ECX) == 0)
+
+
+@kernel
+def ins(cpu):
+    io_loop(cpu, True)
+
+
+@kernel
+def outs(cpu):
+    io_loop(cpu, False)
+
+
+@kernel
+def xlat(cpu):
+    mask = 0xFFFFFFFF if cpu.address_width == 32 else 0xFFFF
+    al = load(cpu, cpu.of_segment, (cpu.reg[S.EBX] + (cpu.reg[S.EAX] & 255)) & mask, 1)
+    cpu.reg[S.EAX] = (cpu.reg[S.EAX] & 0xFFFFFF00) | al
+
+
+KERNELS = {"movs": movs, "cmps": cmps, "stos": stos, "lods": lods, "scas": scas, "ins": ins, "outs": outs, "xlat": xlat}

@@ -1,0 +1,278 @@
+"""Control registers, identification, and the remaining instructions that are too big for a handler.   SDM vol. 2."""
+from numba.extending import register_jitable as kernel
+
+from . import state as S
+from .access import is_user, load, logical, pop, probe, push, read, set_sp, stack_offset, store, write
+from .exceptions import BR, GP, NM, UD, fault
+from .isa import shift
+from .isa.words import sx
+from .segmentation import get_operand, need_cpl0, put_register, put_word, set_windows, set_zf, update_mode
+from .tasks import flush_address_space
+
+CR0_BITS = S.PE | S.MP | S.EM | S.TS | S.NE | S.WP | S.AM | S.NW | S.CD | S.PG
+CR4_BITS = S.TSD | S.PSE
+TIME_STAMP_COUNTER = 0x10
+# CPUID 1: what works here, and nothing else.   Family 6, model 1, stepping 1.
+SIGNATURE, FEATURES = 0x611, 1 << 3 | 1 << 4 | 1 << 5 | 1 << 8 | 1 << 15         # PSE TSC MSR CX8 CMOV
+
+
+# CONTROL REGISTERS
+
+@kernel
+def set_cr0(cpu, v):
+    if v & (S.PG | S.PE) == S.PG or v & (S.NW | S.CD) == S.NW:
+        fault(cpu, GP, 0)
+    old, cpu.cr0 = cpu.cr0, v & CR0_BITS | S.ET
+    if (old ^ v) & (S.PG | S.WP | S.PE):
+        flush_address_space(cpu)
+    if (old ^ v) & S.PE:
+        for s in range(6):
+            set_windows(cpu, s)
+        if v & S.PE == 0:
+            cpu.cpl = 0
+    update_mode(cpu)
+
+
+@kernel
+def mov_to_control(cpu):
+    need_cpl0(cpu)
+    k, v = cpu.register, cpu.reg[cpu.place]
+    if k == 0:
+        set_cr0(cpu, v)
+    elif k == 2:
+        cpu.cr2 = v
+    elif k == 3:
+        cpu.cr3 = v & 0xFFFFF018
+        flush_address_space(cpu)
+    elif k == 4:
+        if v & ~CR4_BITS:
+            fault(cpu, GP, 0)
+        cpu.cr4 = v
+        flush_address_space(cpu)
+    else:
+        fault(cpu, UD, 0)
+
+
+@kernel
+def mov_from_control(cpu):
+    k = cpu.register
+    if k == 1 or k > 4:
+        fault(cpu, UD, 0)
+    need_cpl0(cpu)
+    cpu.reg[cpu.place] = cpu.cr0 if k == 0 else cpu.cr2 if k == 2 else cpu.cr3 if k == 3 else cpu.cr4
+
+
+@kernel
+def debug_register(cpu):
+    """DR4 and DR5 are other names of DR6 and DR7 (CR4.DE is not offered)."""
+    need_cpl0(cpu)
+    return cpu.register + 2 if cpu.register in (4, 5) else cpu.register
+
+
+@kernel
+def mov_to_debug(cpu):
+    k, v = debug_register(cpu), cpu.reg[cpu.place]
+    if k == 6:
+        v = v & 0xE00F | 0xFFFF0FF0
+    elif k == 7:
+        v = v & 0xFFFF23FF | 0x400
+    cpu.dr[k] = v
+
+
+@kernel
+def mov_from_debug(cpu):
+    cpu.reg[cpu.place] = cpu.dr[debug_register(cpu)]
+
+
+@kernel
+def smsw(cpu):
+    put_word(cpu, cpu.cr0)
+
+
+@kernel
+def lmsw(cpu):
+    """The low four bits of CR0; PE can be set, not cleared."""
+    need_cpl0(cpu)
+    v = get_operand(cpu, 2)
+    set_cr0(cpu, cpu.cr0 & ~14 | v & 15)
+
+
+@kernel
+def clts(cpu):
+    need_cpl0(cpu)
+    cpu.cr0 &= ~S.TS
+
+
+@kernel
+def invlpg(cpu):
+    need_cpl0(cpu)
+    flush_address_space(cpu)
+
+
+@kernel
+def invd(cpu):
+    need_cpl0(cpu)
+
+
+# IDENTIFICATION, MODEL-SPECIFIC REGISTERS, TIME
+
+@kernel
+def ticks(cpu):
+    return cpu.end - cpu.budget
+
+
+@kernel
+def rdtsc(cpu):
+    if cpu.cr4 & S.TSD and cpu.cpl:
+        fault(cpu, GP, 0)
+    t = ticks(cpu) + cpu.tsc_offset
+    cpu.reg[S.EAX], cpu.reg[S.EDX] = t & 0xFFFFFFFF, t >> 32 & 0xFFFFFFFF
+
+
+@kernel
+def rdmsr(cpu):
+    need_cpl0(cpu)
+    if cpu.reg[S.ECX] != TIME_STAMP_COUNTER:
+        fault(cpu, GP, 0)
+    t = ticks(cpu) + cpu.tsc_offset
+    cpu.reg[S.EAX], cpu.reg[S.EDX] = t & 0xFFFFFFFF, t >> 32 & 0xFFFFFFFF
+
+
+@kernel
+def wrmsr(cpu):
+    need_cpl0(cpu)
+    if cpu.reg[S.ECX] != TIME_STAMP_COUNTER:
+        fault(cpu, GP, 0)
+    cpu.tsc_offset = (cpu.reg[S.EAX] | cpu.reg[S.EDX] << 32) - ticks(cpu)
+
+
+@kernel
+def cpuid(cpu):
+    a = b = c = d = 0
+    if cpu.reg[S.EAX] == 0 or cpu.reg[S.EAX] > 1:
+        a, b, d, c = 1, 0x756E6547, 0x49656E69, 0x6C65746E             # GenuineIntel
+    if cpu.reg[S.EAX] == 1 or cpu.reg[S.EAX] > 1:                      # beyond the last leaf: the data of the last leaf
+        a, b, c, d = SIGNATURE, 0, 0, FEATURES
+    cpu.reg[S.EAX], cpu.reg[S.EBX], cpu.reg[S.ECX], cpu.reg[S.EDX] = a, b, c, d
+
+
+# STACK FRAMES
+
+@kernel
+def pusha(cpu):
+    size, sp = cpu.width >> 3, cpu.reg[S.ESP]
+    for i in range(8):
+        sp = push(cpu, sp, size, cpu.reg[i] & ((1 << 8 * size) - 1))   # for ESP the value from before
+    set_sp(cpu, sp)
+
+
+@kernel
+def popa(cpu):
+    size, sp = cpu.width >> 3, cpu.reg[S.ESP]
+    for i in range(8):                                  # all of them before any register changes
+        probe(cpu, logical(cpu, S.SS, stack_offset(cpu, sp + i * size), size, 0), size, 0, is_user(cpu))
+    for i in range(8):
+        v = pop(cpu, sp + (7 - i) * size, size)
+        if i != S.ESP:
+            put_register(cpu, i, cpu.width, v)
+    set_sp(cpu, sp + 8 * size)
+
+
+@kernel
+def enter(cpu):
+    """The frame pointer of `level` enclosing frames is copied; the last probe is that of the new top of the stack."""
+    size, room, level = cpu.width >> 3, cpu.immediate, cpu.immediate2 & 31
+    sp, bp = push(cpu, cpu.reg[S.ESP], size, cpu.reg[S.EBP] & ((1 << cpu.width) - 1)), cpu.reg[S.EBP]
+    frame = sp
+    if level:
+        for _ in range(1, level):
+            bp -= size
+            sp = push(cpu, sp, size, load(cpu, S.SS, stack_offset(cpu, bp), size))
+        sp = push(cpu, sp, size, frame & ((1 << cpu.width) - 1))
+    top = stack_offset(cpu, sp - room)
+    probe(cpu, logical(cpu, S.SS, top, 1, 1), 1, 1, is_user(cpu))
+    set_sp(cpu, sp - room)
+    put_register(cpu, S.EBP, cpu.width, frame)
+
+
+@kernel
+def bound(cpu):
+    size, w, user = cpu.width >> 3, cpu.width, is_user(cpu)
+    at = logical(cpu, cpu.of_segment, cpu.offset, 2 * size, 0)
+    low, high = read(cpu, at, size, user), read(cpu, (at + size) & 0xFFFFFFFF, size, user)
+    i = sx(cpu.reg[cpu.register] & ((1 << w) - 1), w)
+    if i < sx(low, w) or i > sx(high, w):
+        fault(cpu, BR, 0)
+
+
+# BITS AND EXCHANGE IN MEMORY
+
+@kernel
+def bit_string(cpu):
+    """BT BTS BTR BTC m, r: the bit number is signed and reaches beyond the operand."""
+    w, size = cpu.width, cpu.width >> 3
+    bit = cpu.reg[cpu.register] & ((1 << w) - 1)
+    mask = 0xFFFFFFFF if cpu.address_width == 32 else 0xFFFF
+    offset = (cpu.offset + (sx(bit, w) >> (5 if w == 32 else 4)) * size) & mask
+    what = cpu.opcode >> 3 & 3
+    linear = logical(cpu, cpu.of_segment, offset, size, 0 if what == 0 else 1)
+    if what:
+        probe(cpu, linear, size, 1, is_user(cpu))
+    a = read(cpu, linear, size, is_user(cpu))
+    if what == 0:
+        r, cf, _ = shift.bt(a, bit, 0, w)
+    elif what == 1:
+        r, cf, _ = shift.bts(a, bit, 0, w)
+    elif what == 2:
+        r, cf, _ = shift.btr(a, bit, 0, w)
+    else:
+        r, cf, _ = shift.btc(a, bit, 0, w)
+    if what:
+        write(cpu, linear, size, r, is_user(cpu))
+    cpu.cf = cpu.cf & 6 | cf
+
+
+@kernel
+def cmpxchg8b(cpu):
+    at, user = logical(cpu, cpu.of_segment, cpu.offset, 8, 1), is_user(cpu)
+    probe(cpu, at, 8, 1, user)
+    low, high = read(cpu, at, 4, user), read(cpu, (at + 4) & 0xFFFFFFFF, 4, user)
+    same = low == cpu.reg[S.EAX] and high == cpu.reg[S.EDX]
+    write(cpu, at, 4, cpu.reg[S.EBX] if same else low, user)
+    write(cpu, (at + 4) & 0xFFFFFFFF, 4, cpu.reg[S.ECX] if same else high, user)
+    if not same:
+        cpu.reg[S.EAX], cpu.reg[S.EDX] = low, high
+    set_zf(cpu, same)
+
+
+# THE REST
+
+@kernel
+def hlt(cpu):
+    need_cpl0(cpu)
+    cpu.halted = 1
+    cpu.attention = 1
+
+
+@kernel
+def ud(cpu):
+    fault(cpu, UD, 0)
+
+
+@kernel
+def wait(cpu):
+    if cpu.cr0 & (S.MP | S.TS) == S.MP | S.TS:
+        fault(cpu, NM, 0)
+
+
+@kernel
+def esc(cpu):
+    """Coprocessor instructions on a machine without one: #NM if the system wants to emulate it, else nobody answers."""
+    if cpu.cr0 & (S.EM | S.TS):
+        fault(cpu, NM, 0)
+
+
+KERNELS = {"mov_to_control": mov_to_control, "mov_from_control": mov_from_control, "mov_to_debug": mov_to_debug,
+           "mov_from_debug": mov_from_debug, "smsw": smsw, "lmsw": lmsw, "clts": clts, "invlpg": invlpg, "invd": invd, "wbinvd": invd,
+           "rdtsc": rdtsc, "rdmsr": rdmsr, "wrmsr": wrmsr, "cpuid": cpuid, "pusha": pusha, "popa": popa, "enter": enter,
+           "bound": bound, "bit_string": bit_string, "cmpxchg8b": cmpxchg8b, "hlt": hlt, "ud": ud, "wait": wait, "esc": esc}

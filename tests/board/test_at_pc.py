@@ -1,0 +1,74 @@
+"""The whole board: resets, moving ports, power off; IBM PC/AT Technical Reference, 82371 data sheets."""
+import pytest
+
+from pyv86_nb.board.at_pc import at_pc
+from pyv86_nb.engine import bus as B
+
+
+@pytest.fixture
+def pc(): return at_pc()
+
+
+def config(b, device, function, register):
+    b.write(0xCF8, 1 << 31 | device << 11 | function << 8 | register, 4)
+    return 0xCFC
+
+
+def level(b, pin): return int(b.words[b.pins[pin]])
+
+
+def test_at_power_on_the_pins_are_quiet_and_a20_passes(pc):
+    assert {p: level(pc, p) for p in pc.pins} == {"INTR": 0, "NMI": 0, "A20": 1, "RESET": 0, "REMAP": 0, "POWEROFF": 0}
+
+
+def test_a20_from_both_gates(pc):
+    pc.write(0x92, 0)
+    assert level(pc, "A20") == 0
+    pc.write(0x64, 0xD1), pc.write(0x60, 0xDF)
+    assert level(pc, "A20") == 1 and pc.read(0x92) & 2
+
+
+@pytest.mark.parametrize("ports", [[(0x92, 3)], [(0x64, 0xFE)], [(0xCF9, 0x02), (0xCF9, 0x06)], [(0xCF9, 0x04)]])
+def test_reset_and_who_hears_it(pc, ports):
+    pc.write(0x21, 0x5A) if not pc.chips["pic1"].init else None
+    pc.chips["pit"].counter[0].cr = 0x1234
+    for p, v in ports: B.port_write(pc.bus.address, p, 1, v)
+    assert level(pc, "RESET") == 1
+    pc.reset_line()
+    assert level(pc, "RESET") == 0 and level(pc, "REMAP") == 0
+    hard = ports[-1] == (0xCF9, 0x06)
+    assert (pc.chips["pit"].counter[0].cr == 0) == hard       # a processor's reset leaves the timer alone
+
+
+def test_power_management_ports_follow_pmbase(pc):
+    assert pc.read(0x608, 4) == 0xFFFFFFFF
+    at = config(pc, 1, 3, 0x40)
+    B.port_write(pc.bus.address, at, 4, 0x601)
+    pc.write(config(pc, 1, 3, 0x80), 1)
+    assert level(pc, "REMAP") == 1
+    pc.remap()
+    assert level(pc, "REMAP") == 0
+    pc.advance(1_000_000)
+    assert pc.read(0x608, 4) == B.port_read(pc.bus.address, 0x608, 4) == 35795
+    pc.write(config(pc, 1, 3, 0x40), 0xB001, 4)
+    pc.remap()
+    assert pc.read(0x608, 4) == 0xFFFFFFFF and pc.read(0xB008, 4) == 35795
+    pc.write(0xB004, 0x2000, 2)
+    assert level(pc, "POWEROFF") == 1
+
+
+def test_a_restored_board_has_its_ports_where_they_were(pc):
+    pc.write(config(pc, 1, 3, 0x40), 0x601, 4), pc.write(config(pc, 1, 3, 0x80), 1)
+    pc.remap()
+    s = pc.snapshot()
+    pc.reset()
+    assert pc.read(0x608, 4) == 0xFFFFFFFF
+    assert pc.restore(s) == [] and pc.read(0x608, 4) == 0
+
+
+def test_the_display_window_answers_through_its_region(pc):
+    for p, v in ((0x3C2, 0x67), (0x3C4, 2), (0x3C5, 1), (0x3C4, 4), (0x3C5, 6), (0x3CE, 5), (0x3CF, 0), (0x3CE, 6), (0x3CF, 0x05),
+                 (0x3CE, 8), (0x3CF, 0xFF)): pc.write(p, v)
+    assert B.mmio_write(pc.bus.address, 0, 0xA0010, 2, 0x4142) == 0
+    assert pc.memory_read(0, 0xA0010, 2) == B.mmio_read(pc.bus.address, 0, 0xA0010, 2) == 0x4142
+    assert bytes(pc.chips["vga"].planes[0x10:0x12]) == b"BA"
