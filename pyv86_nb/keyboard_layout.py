@@ -16,8 +16,8 @@ _PLAIN |= {c: f"Key{c.upper()}" for c in "abcdefghijklmnopqrstuvwxyz"} | {c: f"D
 _SHIFTED = {c: f"Key{c}" for c in "ABCDEFGHIJKLMNOPQRSTUVWXYZ"}
 _SHIFTED |= {c: f"Digit{d}" for c, d in zip(")!@#$%^&*(", "0123456789")}
 for _both, _key in (("`~", "Backquote"), ("-_", "Minus"), ("=+", "Equal"), ("[{", "BracketLeft"),
-                    ("]}", "BracketRight"), ("\\|", "Backslash"), (";:", "Semicolon"), ("'\"", "Quote"), (",<", "Comma"),
-                    (".>", "Period"), ("/?", "Slash")):
+                    ("]}", "BracketRight"), ("\\|", "Backslash"), (";:", "Semicolon"), ("'\"", "Quote"),
+                    (",<", "Comma"), (".>", "Period"), ("/?", "Slash")):
     _PLAIN[_both[0]], _SHIFTED[_both[1]] = _key, _key
 
 
