@@ -58,7 +58,7 @@ def widths(row):
     text = " ".join(row.operands)
     if row.name == "set" or (row.operands and row.operands[-1 if row.operands[0] == "-" else 0] in ("Eb", "Gb", "Zb", "AL", "Ob", "Mb")):
         return (8,)
-    return (16, 32) if "v" in text or row.stack or row.ends or row.kernel else (32,)
+    return (16, 32) if "v" in text or "z" in text or row.stack or row.ends or row.kernel else (32,)
 
 
 def operands(row, mod):

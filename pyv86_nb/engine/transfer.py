@@ -35,7 +35,7 @@ def load_code_real(cpu, selector, offset):
 def far_operand(cpu):
     """(selector, offset) of an immediate or memory far pointer."""
     size = cpu.width >> 3
-    if cpu.of_segment < 0:
+    if cpu.opcode != 0xFF:                              # 9A, EA: in the instruction
         return cpu.immediate2, cpu.immediate & (0xFFFFFFFF if size == 4 else 0xFFFF)
     at, user = logical(cpu, cpu.of_segment, cpu.offset, size + 2, 0), is_user(cpu)
     return read(cpu, (at + size) & 0xFFFFFFFF, 2, user), read(cpu, at, size, user)

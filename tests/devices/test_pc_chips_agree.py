@@ -32,7 +32,9 @@ def pc():
 
 class Compiled:
     """A board driven through the engine's bus; what only Python can do goes to Python, as the engine does."""
-    def __init__(self, board): self.board, self.bus, self.trips = board, hot.hot(board).address, 0
+    def __init__(self, board):
+        self.board, self.tables, self.trips = board, hot.hot(board), 0
+        self.bus = self.tables.address
 
     def read(self, port, size):
         v = compiled.port_read(self.bus, port, size)

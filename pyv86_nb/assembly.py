@@ -1,0 +1,211 @@
+"""A machine put together: memory, board and processor, and what the PC's rooms ask of them.
+
+This is the only file of the VM that knows how the board names its chips.
+"""
+from __future__ import annotations
+
+import datetime
+from typing import Any
+
+import numpy as np
+
+from . import compile
+from . import screen as video
+from .board import firmware, timers
+from .board.at_pc import at_pc
+from .board.memory_map import store_bytes
+from .board.rate import set_rate
+from .devices.clock import Clock
+from .devices.vga import Vga
+from .engine import irq_trace, reasons
+from .engine.memory import PhysicalMemory
+from .engine.processor import Processor, native_refused
+from .media.floppy import geometry
+from .options import Options
+
+KEYS_IN_FLIGHT = 4                                       # typed text waits while more codes than this are on their way
+NOTHING = np.zeros((0, 0), np.uint16)
+SERIAL_LINES = 4
+NO_FIRMWARE = b"\xff" * 0x10000                          # what a socket without a ROM answers
+DRIVES = {1: "360K", 2: "1.2M", 3: "720K", 4: "1.44M", 5: "2.88M"}
+CS, D_BIT = 1, 0x4000                                    # engine/state.py, engine/segmentation.py
+
+
+class Machine:
+    """Memory, board, processor.  Everything here is called between two slices, by one thread at a time."""
+
+    def __init__(self, memory: Any, board: Any, processor: Any) -> None:
+        self.memory, self.board, self.processor = memory, board, processor
+        self.chips = board.chips
+        self.vga, self.keyboard, self.fdc = (self.chips.get(n) for n in ("vga", "kbc", "fdc"))
+        self.uarts = [self.chips.get(f"com{n + 1}") for n in range(SERIAL_LINES)]
+        self.lines: list[Any] = []                       # watcher.Line of each serial port
+        self.outgoing = [bytearray() for _ in range(SERIAL_LINES)]
+        self.shift = 0                                   # what changes of the rate have taken from the board's count of ticks
+
+    # TIME
+
+    @property
+    def now(self) -> int:
+        """Ticks since power-on; they never run backwards."""
+        return int(self.board.clock.now) + self.shift
+
+    @property
+    def ips(self) -> int:
+        return int(self.board.clock.ips)
+
+    @property
+    def time(self) -> float:
+        return int(self.board.clock.now) / self.ips
+
+    def set_rate(self, ips: int) -> None:
+        """Another number of ticks a guest second, from now on.  Guest time does not jump."""
+        gone, cpu = set_rate(self.board, ips), self.processor.cpu
+        self.processor.now = int(self.board.clock.now)
+        cpu.tsc_offset += gone                           # what counts ticks goes on as if nothing had happened
+        cpu.extra -= gone
+        self.shift += gone
+
+    @property
+    def next_deadline(self) -> int:
+        """The tick at which something falls due by itself."""
+        return int(self.board.next_deadline()) + self.shift
+
+    # RUNNING
+
+    def run(self, ticks: int) -> str:
+        """A slice.  Answers "" or a reason to stop, as `Stop` names it."""
+        why = self.processor.run(ticks)
+        late = self.processor.now - int(self.board.clock.now)
+        if late > 0:
+            self.board.advance(late)
+        return "" if why == reasons.BUDGET else reasons.NAMES[why]
+
+    def reset(self, why: str = "") -> None:
+        """The reset button; or what the guest has asked for (why: "reset"), which may be the processor's alone."""
+        if why == "reset":
+            self.board.reset_line()
+        else:
+            self.board.reset()
+        self.processor.reset()
+
+    @property
+    def halted(self) -> bool:
+        return bool(self.processor.cpu.halted)
+
+    def detail(self, reason: str) -> str:
+        """One sentence on a stop."""
+        get = self.processor.get
+        at = f"CS:EIP {int(get('cs')):04X}:{int(get('eip')):08X}"
+        if reason == "triple-fault":
+            return f"{', then '.join(self.processor.faults) or 'a fault that could not be delivered'} at {at}"
+        if reason == "halted":
+            return f"HLT with interrupts disabled, {at}; nothing can wake it but a reset"
+        return at
+
+    def close(self) -> None:
+        self.outgoing = [bytearray() for _ in range(SERIAL_LINES)]
+
+    # CODE
+
+    @property
+    def code_base(self) -> int:
+        return int(self.processor.cpu.segment[CS].base)
+
+    @property
+    def code_bits(self) -> int:
+        return 32 if int(self.processor.cpu.segment[CS].rights) & D_BIT else 16
+
+    # WHAT IS CONNECTED
+
+    def text_cells(self) -> np.ndarray:
+        return video.text_cells(self.vga) if self.vga is not None else NOTHING
+
+    def key(self, code: str, down: bool) -> None:
+        if self.keyboard is not None:
+            (self.keyboard.press if down else self.keyboard.release)(code)
+
+    def move_mouse(self, dx: int, dy: int, wheel: int) -> None:
+        if self.keyboard is not None:
+            self.keyboard.move_mouse(dx, dy, wheel)
+
+    def mouse_button(self, n: int, down: bool) -> None:
+        if self.keyboard is not None:
+            self.keyboard.mouse_button(n, down)
+
+    def scancodes(self, codes: bytes) -> None:
+        if self.keyboard is not None:
+            self.keyboard.scancodes(codes)
+
+    def keyboard_has_room(self) -> bool:
+        return self.keyboard is None or self.keyboard.room >= KEYS_IN_FLIGHT
+
+    def uart(self, n: int) -> Any:
+        return self.uarts[n]
+
+    def collect(self) -> None:
+        """Serial lines: what the guest sent, and what is on its way to it."""
+        for n, uart in enumerate(self.uarts):
+            if uart is None:
+                continue
+            data = uart.drain()
+            if data:
+                self.lines[n].came(bytes(data), self.now)
+            if self.outgoing[n]:
+                taken = uart.receive(bytes(self.outgoing[n]))
+                del self.outgoing[n][:taken]
+
+    def disk(self, number: int) -> Any:
+        return self.fdc.disks[number] if self.fdc is not None else None
+
+    def insert(self, number: int, disk: Any) -> None:
+        if self.fdc is None:
+            raise ValueError("this machine has no floppy controller")
+        if disk is None:
+            self.fdc.eject(number)
+        else:
+            self.fdc.insert(number, disk, geometry(disk.size))
+
+    # NUMBERS
+
+    def timers(self) -> np.ndarray:
+        return timers.table(self.board, int(self.board.clock.now) + int(self.processor.cpu.tsc_offset))
+
+
+    # THE INTERRUPT TRACE: the board writes it
+
+    def irq_ring(self, capacity: int) -> None:
+        """Begin anew with a ring of `capacity` rows."""
+        self.board.bus.resize_trace(capacity)
+        self.irq_recording(True)
+
+    def irq_recording(self, on: bool) -> None:
+        self.board.bus.irq[irq_trace.ON] = on
+
+    def irq_clear(self) -> None:
+        self.board.bus.irq[irq_trace.HEAD] = 0
+
+
+def assemble(o: Options, disks: list[Any]) -> Machine:
+    """The PC that the options ask for, at power-on."""
+    tier = o.tier if o.tier != "auto" else "threaded" if native_refused() else "native"
+    bios = NO_FIRMWARE if o.bare else firmware.bios(o.bios)
+    vga_bios = b"" if o.bare else firmware.vga_bios(o.vga_bios)
+    compile.prepare(tier)
+    memory = PhysicalMemory(o.memory, store_bytes(bios, Vga))
+    start = o.rtc or (datetime.datetime.now() if o.clock == "wall" else datetime.datetime(2000, 1, 1))
+    board = at_pc(memory, fda=drive_type(disks[0]) or "1.44M", fdb=drive_type(disks[1]), boot=o.boot, rtc_start=start, bios=bios,
+                  vga_bios=vga_bios, clock=Clock(ips=o.ticks_per_second))
+    processor = Processor(memory, tier, board)
+    if o.bare:
+        (processor.flat if o.bare == "flat" else processor.real)()
+    machine = Machine(memory, board, processor)
+    for n, disk in enumerate(disks):
+        if disk is not None:
+            machine.insert(n, disk)
+    return machine
+
+
+def drive_type(disk: Any) -> str | None:
+    """The floppy drive for a disk, as the setup program of a PC names it."""
+    return DRIVES[geometry(disk.size).cmos_type] if disk is not None else None

@@ -1,0 +1,70 @@
+"""`vm.serial[n]`: the far end of COM1 to COM4.
+
+    vm.serial[0].write(b"root\\n")       # queued; the UART takes it as its receiver has room
+    vm.serial[0].read()                 # bytes that came since the last read
+    vm.serial[0].text                   # everything since power-on
+"""
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from .watcher import Line
+
+if TYPE_CHECKING:
+    from .vm import VM
+
+PORTS = 4
+
+
+class Port:
+    """One serial line, seen from outside the machine."""
+
+    def __init__(self, vm: VM, number: int) -> None:
+        self._vm, self.number = vm, number
+        self.line = Line()
+        self.outgoing = bytearray()                      # on its way to the guest
+        self._read = 0
+
+    def write(self, data: bytes) -> None:
+        """Send bytes to the guest."""
+        if isinstance(data, str):
+            raise TypeError("vm.serial[n].write takes bytes, not a str; write b\"...\" or encode it")
+        raw = bytes(data)
+        self._vm._check_open()
+        if self._vm._machine.uart(self.number) is None:
+            raise ValueError(f"COM{self.number + 1} is not on the board of this version; COM1 is vm.serial[0]")
+        self._vm._post("serial", self.number, raw)
+
+    def read(self) -> bytes:
+        """The bytes that the guest has sent since the last read; empty when there are none."""
+        with self._vm._at_rest():
+            data = bytes(self.line.data[self._read:])
+            self._read = len(self.line.data)
+        return data
+
+    @property
+    def text(self) -> str:
+        """Everything the guest has sent since power-on, as UTF-8 (other bytes as U+FFFD)."""
+        with self._vm._at_rest():
+            return self.line.data.decode("utf-8", "replace")
+
+    def __repr__(self) -> str:
+        return f"<COM{self.number + 1}: {len(self.line.data)} bytes from the guest>"
+
+
+class Serial:
+    """COM1 to COM4 by index 0 to 3."""
+
+    def __init__(self, vm: VM) -> None:
+        self._ports = [Port(vm, n) for n in range(PORTS)]
+
+    def __getitem__(self, n: int) -> Port:
+        if not isinstance(n, int) or not 0 <= n < PORTS:
+            raise IndexError(f"vm.serial[{n!r}]: serial lines are 0 (COM1) to {PORTS - 1} (COM{PORTS})")
+        return self._ports[n]
+
+    def __len__(self) -> int:
+        return PORTS
+
+    def __iter__(self):  # noqa: ANN204
+        return iter(self._ports)

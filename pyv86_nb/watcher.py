@@ -1,0 +1,142 @@
+"""What the guest has written since a moment: on the text screen and on COM1.
+
+`vm.run(until="A:\\>")` must not be satisfied by a prompt that stood there before.  So each cell of the text screen carries the tick
+at which it was last seen to change, and each byte of COM1 the tick at which it came; a text counts when it stands there now and at
+least one of its characters was written after the moment asked about.
+
+- A scroll is recognised (rows that are found again further up keep their ticks), so an old prompt that moves up stays old.
+- Several characters that vanish from one row between two looks mean that the row was cleared: all of it counts as written, so a prompt
+  printed again at its old place after CLS is a new one.  A single one is a backspace and does not.
+- Blanks match blanks that were never written ("login: "), and a text may run on from the end of a row to the next.
+- A text that has satisfied a call is used up, with everything before it in reading order; what follows it can satisfy the next.
+
+The screen is looked at every few milliseconds of guest time, so a text that appears and vanishes in between is not seen on the screen;
+on COM1 nothing is missed.
+"""
+from __future__ import annotations
+
+import bisect
+from collections.abc import Callable
+
+import numpy as np
+
+USED = -1                                                # a tick before every moment
+
+
+class Screen:
+    """Cells of the text screen with the tick of their last change."""
+
+    def __init__(self, cells: Callable[[], np.ndarray]) -> None:
+        self.cells = cells                               # uint16 (rows, columns), characters in the low byte; (0, 0) in graphics modes
+        self.chars = np.zeros((0, 0), np.uint8)
+        self.ticks = np.zeros((0, 0), np.int64)
+        self.changed = 0                                 # tick of the last change anywhere
+
+    def look(self, now: int) -> None:
+        cells = self.cells()
+        if cells.size == 0:
+            return
+        chars = (cells & 0xFF).astype(np.uint8)
+        chars[chars == 0] = 0x20
+        if chars.shape != self.chars.shape:
+            self.chars, self.ticks = np.full(chars.shape, 0x20, np.uint8), np.full(chars.shape, USED, np.int64)
+        if np.array_equal(chars, self.chars):
+            return
+        up = scrolled(self.chars, chars)
+        before, ticks = np.full_like(self.chars, 0x20), np.full_like(self.ticks, now)
+        before[:len(before) - up], ticks[:len(ticks) - up] = self.chars[up:], self.ticks[up:]
+        different = before != chars
+        erased = (different & (chars == 0x20)).sum(axis=1)
+        different |= (erased > 1)[:, None]
+        ticks[different] = now
+        self.chars, self.ticks, self.changed = chars, ticks, now
+
+    def find(self, text: bytes, since: int, use: bool) -> bool:
+        flat, ticks = self.chars.tobytes(), self.ticks.reshape(-1)
+        solid = np.frombuffer(text, np.uint8) != 0x20
+        at = flat.find(text)
+        while at >= 0:
+            if (ticks[at:at + len(text)][solid] > since).any():
+                if use:
+                    ticks[:at + len(text)] = USED
+                return True
+            at = flat.find(text, at + 1)
+        return False
+
+
+def scrolled(old: np.ndarray, new: np.ndarray) -> int:
+    """By how many rows the screen moved up: the smallest shift under which the most rows that are not blank are found again."""
+    rows = len(old)
+    filled = (old != 0x20).any(axis=1)
+    best, shift = int((filled & (old == new).all(axis=1)).sum()), 0
+    for s in range(1, rows):
+        kept = filled[s:]
+        if int(kept.sum()) <= best:
+            break
+        n = int((kept & (old[s:] == new[:rows - s]).all(axis=1)).sum())
+        if n > best:
+            best, shift = n, s
+    return shift
+
+
+class Line:
+    """Bytes of a serial line with the tick of each arrival."""
+
+    def __init__(self) -> None:
+        self.data = bytearray()
+        self.starts: list[tuple[int, int]] = []          # (tick, index of the first byte that came then)
+        self.used = 0
+
+    def came(self, data: bytes, now: int) -> None:
+        if data:
+            self.starts.append((now, len(self.data)))
+            self.data += data
+
+    @property
+    def changed(self) -> int:
+        return self.starts[-1][0] if self.starts else 0
+
+    def find(self, text: bytes, since: int, use: bool) -> bool:
+        k = bisect.bisect_right(self.starts, (since, len(self.data)))
+        first = self.starts[k][1] if k < len(self.starts) else len(self.data)
+        at = self.data.find(text, max(first - len(text) + 1, self.used, 0))      # its last character at least is newer
+        if at >= 0 and use:
+            self.used = at + len(text)
+        return at >= 0
+
+
+class Watcher:
+    """Both together, and the moments: the call, the last input, the last text used up."""
+
+    QUIET = 0.5                                          # guest seconds of silence after which what was written is the answer
+
+    def __init__(self, cells: Callable[[], np.ndarray], com1: Line) -> None:
+        self.screen, self.com1 = Screen(cells), com1
+        self.input = USED                                # tick of the last input; power-on is one, before every tick
+        self.call, self.met = 0, USED                    # the moment the last call counted from; the tick at which it was satisfied
+
+    def look(self, now: int) -> None:
+        self.screen.look(now)
+
+    def had_input(self, now: int) -> None:
+        self.look(now)
+        self.input, self.met = now, USED
+
+    def moment(self, now: int, ips: int, pending: bool = False) -> int:
+        """The tick from which a `run(until=text)` that begins now counts.  pending: some input has not reached the guest yet."""
+        self.look(now)
+        written = max(self.screen.changed, self.com1.changed)
+        if now == self.met:                              # straight after a satisfied call: what followed its text is not read yet
+            return self.call
+        answered = not pending and written > self.input and now - written > self.QUIET * ips
+        self.call = now if answered or self.input == USED else min(now, self.input)
+        return self.call
+
+    def found(self, text: str, since: int, now: int, use: bool = True) -> bool:
+        """Whether `text` stands on the screen or came from COM1, written after tick `since`."""
+        raw = text.encode("cp437", "replace")
+        if self.com1.find(text.encode("utf-8"), since, use) or self.screen.find(raw, since, use):
+            if use:
+                self.met = now
+            return True
+        return False

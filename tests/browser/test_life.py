@@ -1,0 +1,189 @@
+"""Reloads, collapsed outputs, hidden pages, a dead kernel: what a screen costs when nobody looks, and what is there afterwards."""
+
+from __future__ import annotations
+
+import time
+from typing import Any
+
+import numpy as np
+import pytest
+from fake_vm import FakeVM
+from jlab import wait_until
+
+pytestmark = pytest.mark.browser
+
+SETUP = """import json
+from fake_vm import FakeVM
+from pyv86_nb.notebook.pc_view import view
+vm = FakeVM()
+vm.cursor[4] = False
+vm.start()
+w = view(vm)
+w"""
+COUNT = "print(json.dumps([vm.looks, w.screen.messages_sent, w.screen.audience.views()]))"
+CANVAS = ".pyv86-box canvas"
+SOCKETS = """(() => { window.received = 0; const Real = window.WebSocket;
+  window.WebSocket = class extends Real { constructor(...a) { super(...a);
+    this.addEventListener('message', e => { window.received += e.data.byteLength || e.data.length || e.data.size; }); } }; })();"""
+
+
+def last_row(page: Any, canvas: Any) -> np.ndarray:
+    return page.pixels(canvas)[24 * 16 :]
+
+
+def moves(page: Any, canvas: Any) -> bool:
+    before = last_row(page, canvas)
+    time.sleep(0.3)
+    return not np.array_equal(before, last_row(page, canvas))
+
+
+def received(page: Any, seconds: float) -> int:
+    """Bytes that came in over all websockets in so many seconds."""
+    before = page.page.evaluate("window.received")
+    time.sleep(seconds)
+    return page.page.evaluate("window.received") - before
+
+
+def test_reload_keeps_the_screen(notebook) -> None:
+    page = notebook([SETUP, "vm.pause()", "2"])
+    page.run(0)
+    canvas = page.page.locator(CANVAS)
+    wait_until(lambda: moves(page, canvas), 15, "the counter")
+    page.page.keyboard.press("Control+s")
+    time.sleep(1.0)
+    page.page.reload(wait_until="domcontentloaded")
+    page.wait_ready()
+    canvas.wait_for(timeout=30000)
+    wait_until(lambda: moves(page, canvas), 15, "the counter after a reload")
+    twin = FakeVM()
+    assert np.array_equal(page.pixels(canvas)[:16], twin.picture()[:16]), "the whole picture, not only what moves"
+    page.run(1)
+    wait_until(lambda: not moves(page, canvas), 5, "the pause")
+    page.page.keyboard.press("Escape")
+    page.page.reload(wait_until="domcontentloaded")
+    page.wait_ready()
+    canvas.wait_for(timeout=30000)
+    wait_until(lambda: np.array_equal(page.pixels(canvas)[:16], twin.picture()[:16]), 10, "a stopped machine's picture")
+    assert "paused" in page.page.locator(".pyv86-status").inner_text()
+
+
+@pytest.mark.parametrize("how", ["collapsed", "scrolled away", "hidden"])
+def test_nobody_looks_nothing_is_sent(notebook, how: str) -> None:
+    page = notebook([SETUP, COUNT] + (["\n" * 60] * 3 if how == "scrolled away" else []), script=SOCKETS)
+    page.run(0)
+    canvas = page.page.locator(CANVAS)
+    wait_until(lambda: moves(page, canvas), 15, "the counter")
+    assert page.value(1)[2] == 1
+    time.sleep(0.5)
+    busy = received(page, 1.0)
+    assert busy > 10 * 4000
+    hide = {
+        "collapsed": "document.querySelector('.jp-OutputCollapser .jp-Collapser-child').click()",
+        "scrolled away": "document.querySelectorAll('.jp-CodeCell')[4].scrollIntoView()",
+        "hidden": """Object.defineProperty(document, 'hidden', {get: () => window.away, configurable: true});
+            window.away = true; document.dispatchEvent(new Event('visibilitychange'))""",
+    }[how]
+    page.page.evaluate(hide)
+    time.sleep(1.0)
+    assert received(page, 2.0) < 500, "a screen nobody sees sends nothing"
+    back = {
+        "collapsed": "document.querySelector('.jp-OutputCollapser .jp-Collapser-child').click()",
+        "scrolled away": "document.querySelectorAll('.jp-CodeCell')[0].scrollIntoView()",
+        "hidden": "window.away = false; document.dispatchEvent(new Event('visibilitychange'))",
+    }[how]
+    page.page.evaluate(back)
+    wait_until(lambda: moves(page, canvas), 10, "the counter again")
+    assert not page.page.locator(".pyv86-silent").count()
+
+
+def test_view_of_a_deleted_cell_is_forgotten(notebook) -> None:
+    page = notebook([SETUP, "w", COUNT], viewport=(1400, 2000))  # both in sight
+    page.run(0)
+    page.run(1)
+    page.page.locator(CANVAS).nth(1).wait_for()
+    wait_until(lambda: page.value(2)[2] == 2, 10, "two views")
+    page.cell(1).locator(".jp-InputPrompt").click()
+    page.page.keyboard.press("d")
+    page.page.keyboard.press("d")
+    wait_until(lambda: page.value(1)[2] == 1, 10, "one view")
+
+
+def test_dead_kernel_greys_the_screen(notebook) -> None:
+    page = notebook([SETUP, "import os; os.kill(os.getpid(), 19)"])
+    page.run(0)
+    canvas = page.page.locator(CANVAS)
+    wait_until(lambda: moves(page, canvas), 15, "the counter")
+    page.run(1, wait=False)  # SIGSTOP: the kernel is there and says nothing
+    page.page.locator(".pyv86-silent").wait_for(timeout=10000)
+    time.sleep(0.5)
+    page.shot("silent.png")
+    assert "grayscale" in canvas.evaluate("e => getComputedStyle(e).filter")
+
+
+def test_restarted_kernel_greys_the_screen_and_a_new_run_revives_it(notebook) -> None:
+    page = notebook([SETUP])
+    page.run(0)
+    canvas = page.page.locator(CANVAS)
+    wait_until(lambda: moves(page, canvas), 15, "the counter")
+    page.page.get_by_text("Kernel", exact=True).click()
+    page.page.get_by_text("Restart Kernel…", exact=True).click()
+    page.dismiss_dialogs()
+    page.page.locator(".pyv86-silent").wait_for(timeout=15000)
+    page.shot("restarted.png")
+    page.run(0)
+    wait_until(lambda: not page.page.locator(".pyv86-silent").count() and moves(page, canvas), 15, "a new machine")
+    assert not [line for line in page.console if line[0] == "pageerror"]
+
+
+@pytest.mark.parametrize("kernel", ["with subshells", "without"])
+def test_screen_appears_while_the_cell_still_runs(notebook, kernel: str) -> None:
+    old = "import pyv86_nb.notebook.screen_widget as s, pyv86_nb.notebook.toolbar as t\ns.deliver_during_cells = t.deliver_during_cells = "
+    setup = (old + "lambda widget: None\n" if kernel == "without" else "") + SETUP
+    page = notebook(
+        [setup.replace("w = view(vm)\nw", "w = view(vm); w.displayed(); display(w)\nimport time; time.sleep(8)")]
+    )
+    page.run(0, wait=False)
+    canvas = page.page.locator(CANVAS)
+    canvas.wait_for(timeout=10000)
+    wait_until(lambda: moves(page, canvas), 6, "the counter")
+    assert "*" in page.prompt(0), "the cell still runs"
+
+
+def test_paused_machine_is_not_taken_for_a_dead_kernel(notebook) -> None:
+    page = notebook([SETUP.replace("vm.start()\n", "")])
+    page.run(0)
+    page.page.locator(CANVAS).wait_for()
+    time.sleep(5)
+    assert not page.page.locator(".pyv86-silent").count()
+
+
+def test_closed_view_leaves_the_page(notebook) -> None:
+    page = notebook([SETUP, "w.close()", "view(vm)"])
+    page.run(0)
+    canvas = page.page.locator(CANVAS)
+    canvas.wait_for()
+    page.run(1)
+    wait_until(lambda: page.page.locator(CANVAS).count() == 0, 10, "the end of the view")
+    page.run(2)
+    wait_until(lambda: page.page.locator(CANVAS).count() == 1, 10, "another view")
+    assert not [line for line in page.console if line[0] == "pageerror"]
+
+
+def test_two_pages_of_one_notebook(notebook) -> None:
+    one = notebook([SETUP, COUNT, "print(json.dumps([e[2:] for e in vm.events]))"])
+    one.run(0)
+    first = one.page.locator(CANVAS)
+    wait_until(lambda: moves(one, first), 15, "the counter")
+    one.page.keyboard.press("Control+s")
+    time.sleep(1.0)
+    two = notebook(one.name)
+    second = two.page.locator(CANVAS)
+    second.wait_for(timeout=30000)
+    wait_until(lambda: moves(two, second) and moves(one, first), 15, "the counter on both pages")
+    wait_until(lambda: one.value(1)[2] == 2, 10, "two views")
+    second.click()
+    two.page.keyboard.press("q")
+    wait_until(lambda: ["key_up", "KeyQ"] in one.value(2), 10, "a key from the second page")
+    two.context.close()
+    wait_until(lambda: one.value(1)[2] == 1, 20, "one view")
+    assert moves(one, first)

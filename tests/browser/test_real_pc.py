@@ -1,0 +1,112 @@
+"""A person before a PC: boot in a JupyterLab page, type on its keyboard, read the text off the canvas's pixels (glyphs.py)."""
+
+from __future__ import annotations
+
+import time
+from typing import Any
+
+import glyphs
+import numpy as np
+import pytest
+from jlab import wait_until
+
+pytestmark = [pytest.mark.browser, pytest.mark.boot]
+
+CANVAS = ".pyv86-box canvas"
+SIDE_BY_SIDE = """from ipywidgets import HBox
+from pyv86_nb import VM, demo
+from pyv86_nb.notebook.pc_view import view
+pcs = []
+for _ in range(2):
+    vm = VM(bare='real', clock='wall')
+    vm.load(0x7C00, demo.program(), entry=0x7C00)
+    vm.start()
+    pcs.append(vm)
+HBox([view(vm) for vm in pcs])"""
+FIRST_COMPILE = 120  # s: a computer that has never run the engine compiles it first
+
+
+def on_screen(page: Any, canvas: Any, font: dict[bytes, str]) -> str:
+    return "\n".join(glyphs.read(page.pixels(canvas), font))
+
+
+def wait_for(page: Any, canvas: Any, font: dict[bytes, str], text: str, timeout: float) -> str:
+    def there() -> str | None:
+        seen = on_screen(page, canvas, font)
+        return seen if text in seen else None
+
+    try:
+        return wait_until(there, timeout, f"{text!r} on the screen")
+    except TimeoutError as error:
+        raise AssertionError(f"{error}; it shows\n{on_screen(page, canvas, font)}") from None
+
+
+def power_on(notebook: Any, machine: str, *cells: str) -> tuple[Any, Any]:
+    page = notebook([f"import json\nfrom pyv86_nb import VM, demo\n{machine}\nvm.start()\nvm", *cells])
+    page.run(0, timeout=FIRST_COMPILE)
+    canvas = page.page.locator(CANVAS)
+    canvas.wait_for(timeout=20000)
+    return page, canvas
+
+
+@pytest.mark.parametrize("firmware", ["none", "seabios"])
+def test_demonstration_disk(notebook, firmware: str, request: pytest.FixtureRequest) -> None:
+    machine = "vm = VM(bare='real', clock='wall'); vm.load(0x7C00, demo.program(), entry=0x7C00)"
+    if firmware == "seabios":
+        request.getfixturevalue("seabios")
+        machine = "vm = VM(fda=demo.disk(), boot='a', clock='wall')"
+    page, canvas = power_on(notebook, machine, "vm.pause()")
+    font = glyphs.demo_font()
+    assert canvas.evaluate("c => c.width > 0")
+    wait_for(page, canvas, font, "100 Hz", 60)
+    canvas.click()
+    page.page.keyboard.type("hello from the browser")
+    wait_for(page, canvas, font, "hello from the browser", 15)
+    before = page.pixels(canvas)
+    time.sleep(1.5)
+    assert not np.array_equal(before, page.pixels(canvas)), "the clock and the tick counter go on"
+    page.shot(f"demo-{firmware}.png")
+    page.run(1)
+    time.sleep(0.5)
+    before = page.pixels(canvas)
+    time.sleep(0.7)
+    assert np.array_equal(before, page.pixels(canvas)), "paused"
+
+
+def test_freedos(notebook, image, seabios) -> None:
+    path = str(image("freedos722.img"))
+    page, canvas = power_on(notebook, f"vm = VM(fda={path!r}, boot='a')", "len(vm.trace.irq.array)", "vm.pause()")
+    font = glyphs.bios_font()
+    wait_for(page, canvas, font, "A:\\>", 120)
+    canvas.click()
+    page.page.keyboard.type("dir")
+    wait_for(page, canvas, font, "A:\\>dir", 15)
+    page.page.keyboard.press("Enter")
+    listing = wait_for(page, canvas, font, "bytes free", 30)
+    assert "KERNEL" in listing or "COMMAND" in listing
+    page.shot("freedos-dir.png")
+    page.page.keyboard.type("ver")
+    page.page.keyboard.press("Enter")
+    wait_for(page, canvas, font, "FreeCom", 15)
+    page.page.locator(".pyv86-status").get_by_text("text 80x25").wait_for(timeout=5000)
+    assert page.run(1).strip(), "a cell while the machine runs"
+    page.page.keyboard.press("Control+s")
+    time.sleep(1)
+    page.page.reload(wait_until="domcontentloaded")
+    page.wait_ready()
+    canvas.wait_for(timeout=30000)
+    wait_for(page, canvas, font, "FreeCom", 15)
+    page.run(2)
+
+
+def test_two_pcs_side_by_side(notebook) -> None:
+    page = notebook([SIDE_BY_SIDE], viewport=(1900, 1000))
+    page.run(0, timeout=FIRST_COMPILE)
+    both, font = page.page.locator(CANVAS), glyphs.demo_font()
+    for i, word in enumerate(["left", "right"]):
+        wait_for(page, both.nth(i), font, "100 Hz", 60)
+        both.nth(i).click()
+        page.page.keyboard.type(word)
+    for i, (word, other) in enumerate([("left", "right"), ("right", "left")]):
+        assert other not in wait_for(page, both.nth(i), font, word, 15).split("100 Hz")[-1]
+    page.shot("two-pcs.png")
