@@ -39,7 +39,7 @@ from .floppy_commands import (
     sides_and_sector,
     start,
 )
-from .floppy_drive import FloppyDrive, set_motor, ticks_of
+from .floppy_drive import FloppyDrive, set_motor, span, ticks_of_logic
 
 READ_TRACK, WRITE, READ, WRITE_DELETED, READ_ID, READ_DELETED, FORMAT, SCAN_EQUAL, VERIFY, SCAN_LOW, SCAN_HIGH = (
     2, 5, 6, 9, 10, 12, 13, 17, 22, 25, 29)
@@ -114,6 +114,7 @@ class Fdc82077(Chip):
     at = field(10, "how much of it has passed")
     size = field(10, "how much there is")
     final = field(1, "it is the last one")
+    asked = field(63, "instruction since which the host may read or fill it")
     sector = deadline("the sector has passed under the head")
     step = deadline("a seek ends")
     polled = deadline("drive polling after a reset is through")
@@ -181,7 +182,7 @@ class Fdc82077(Chip):
         if v & 4 == 0:
             software_reset(fdc)
             fdc.polled = NEVER
-        elif old & 4 == 0: fdc.polled = now + ticks_of(fdc.drive[0], RESET_US)
+        elif old & 4 == 0: fdc.polled = now + ticks_of_logic(fdc.drive[0], RESET_US)
         set_interrupt(fdc, fdc.intr)
 
     @reads(3, "Tape Drive Register")
@@ -210,7 +211,7 @@ class Fdc82077(Chip):
         fdc.rate = v & 3
         if v & 0x80 and fdc.dor & 4:
             software_reset(fdc)
-            fdc.polled = now + ticks_of(fdc.drive[0], RESET_US)
+            fdc.polled = now + ticks_of_logic(fdc.drive[0], RESET_US)
 
     @reads(5, "FIFO: result or data")
     @kernel
@@ -297,8 +298,8 @@ class Fdc82077(Chip):
         if op == READ_TRACK and (self.c, self.h, self.r, self.n) != here: self.late |= 4     # ND; reading goes on
         data = disk.read(lba, 1)
         if self.nd:
-            if self.at < self.size: return finish(self, ABNORMAL, OR, 0, now)
-            self.data[:], self.at, self.size = data, 0, SIZE
+            if self.at < self.size: return self._late(now)
+            self.data[:], self.at, self.size, self.asked = data, 0, SIZE, now
             if op == READ_DELETED: self.final, self.late = 1, CM << 8
             else: self._next(False, now)
             set_interrupt(self, 1)
@@ -308,13 +309,19 @@ class Fdc82077(Chip):
         if op == READ_DELETED: return finish(self, 0, 0, CM, now)      # "next sector not searched for"
         self._next(tc, now)
 
+    def _late(self, now: int) -> None:
+        """The host has not kept up with the FIFO.  A hasty drive gives it the time of a real one: another turn."""
+        d = self.drive[self.unit]
+        if now - self.asked < span(d) * d.haste: locate(self, now)
+        else: finish(self, ABNORMAL, OR, 0, now)
+
     def _skip(self, now: int) -> None:
         if sides_and_sector(self): locate(self, now)
         else: finish(self, ABNORMAL, EN, CM, now)
 
     def _write(self, disk, lba: int, now: int) -> None:
         if self.nd:
-            if self.at < self.size: return finish(self, ABNORMAL, OR, 0, now)
+            if self.at < self.size: return self._late(now)
             data, tc = bytes(self.data), False
         else:
             data, tc = self.dma.take(SIZE) if self.dma else (b"", False)
@@ -322,7 +329,7 @@ class Fdc82077(Chip):
         disk.write(lba, data.ljust(SIZE, b"\0"))         # "the rest of the sector is filled with zeros"
         self._next(tc, now)
         if self.nd and self.phase == EXECUTION:
-            self.at = 0
+            self.at, self.asked = 0, now
             set_interrupt(self, 1)
 
     def _scan(self, disk, lba: int, now: int) -> None:

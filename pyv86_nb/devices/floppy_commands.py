@@ -9,7 +9,7 @@ All kernels, called by fdc_82077.py (which see; Not emulated: listed there).
 from __future__ import annotations
 
 from .chip import NEVER, kernel
-from .floppy_drive import coming, next_id, slot, span, step, ticks_of, turn, turning
+from .floppy_drive import coming, next_id, slot, span, step, ticks_of, ticks_of_logic, turn, turning
 
 COMMAND, EXECUTION, RESULT = 0, 1, 2
 ABNORMAL = 0x40                                          # ST0 interrupt code 01
@@ -146,14 +146,16 @@ def locate(fdc, now):
 # SEEKING
 
 @kernel
-def step_us(fdc, n): return n * 500_000 * (16 - fdc.srt) // kbits(fdc) + SETTLE_US
+def seek_ticks(fdc, d, n):
+    """Ticks of n steps: SRT, in ms at 500 kbit/s."""
+    return ticks_of(d, n * 500_000 * (16 - fdc.srt) // kbits(fdc)) + ticks_of_logic(d, SETTLE_US)
 
 
 @kernel
 def seek(fdc, i, target, steps, recalibrate, now):
     d = fdc.drive[i]
     d.target, d.steps, d.recalibrating, d.done = target & 0xFF, steps, recalibrate, 0
-    d.arrival = now + ticks_of(d, step_us(fdc, steps))
+    d.arrival = now + seek_ticks(fdc, d, steps)
     fdc.step = min(fdc.step, d.arrival)
 
 
@@ -191,12 +193,12 @@ def data_command(fdc, now):
     if op == 13: fdc.n = int(fdc.cmd[2])
     when = head_down(fdc, d, now)
     if fdc.eis and op != 10 and op != 13 and fdc.c != d.pcn:
-        when += ticks_of(d, step_us(fdc, abs(fdc.c - d.pcn)))
+        when += seek_ticks(fdc, d, abs(fdc.c - d.pcn))
         step(d, d.cylinder + fdc.c - d.pcn)
         d.pcn, fdc.moved = fdc.c, 1
     locate(fdc, when)
     if fdc.nd and is_read(fdc) == 0 and op != 10 and op != 22 and fdc.fate == 0:     # the host may fill the FIFO now
-        fdc.size = 4 * int(fdc.cmd[3]) & 0x1FF if op == 13 else 512
+        fdc.size, fdc.asked = 4 * int(fdc.cmd[3]) & 0x1FF if op == 13 else 512, now
         set_interrupt(fdc, 1)
 
 

@@ -27,6 +27,12 @@ def ticks_of(d, us):
 
 
 @kernel
+def ticks_of_logic(d, us):
+    """Ticks of so many microseconds of the controller's own, which haste leaves alone."""
+    return max(d.ips * us // 1_000_000, 1)
+
+
+@kernel
 def turn(d):
     """Ticks of one turn."""
     return max(d.ips * 60 // d.rpm // d.haste, 1)
