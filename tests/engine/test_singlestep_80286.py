@@ -8,9 +8,9 @@ import random
 
 import pytest
 from captured_80286 import RAM, STRINGS, Captured, cases
-from conftest import look
 
 TIERS = "native", "threaded", "python"
+GROUPS = "0123456789ABCDEF"                             # files by the first digit of the opcode
 SAMPLE = 12                                             # captures of a file that the python tier does in the quick run
 
 # Differences by design between the 80286 and its successors.
@@ -98,42 +98,48 @@ def without_lock(case):
     return case.ram | change, after, case.regs, dict(case.after)
 
 
-ORACLE = look("PYV86_ORACLES", "oracles", "singlestep-80286")
-FILES = sorted(ORACLE.glob("*.jsonl.gz")) if ORACLE else []
-machines = {}
+@pytest.fixture(scope="module")
+def machine():
+    machines = {}
+
+    def machine(tier):
+        if tier not in machines:
+            machines[tier] = Captured(tier)
+        return machines[tier]
+    return machine
 
 
-def machine(tier):
-    if tier not in machines:
-        machines[tier] = Captured(tier)
-    return machines[tier]
+@pytest.fixture
+def files(oracle):
+    return lambda group="": sorted(oracle("singlestep-80286").glob(f"{group}*.jsonl.gz"))
 
 
-def check(tier, path, some=None):
-    captured, chosen = machine(tier), cases(path)
-    if some:
-        chosen = random.Random(path.name).sample(chosen, min(some, len(chosen)))
-    wrong = [f"{c.id} {c.name}  {c.code.hex()}: {said}" for c in chosen if (said := compare(captured, c))]
-    assert not captured.memory.host[:RAM].any(), "writes to where nobody looked"
+def check(captured, paths, some=None):
+    wrong = []
+    for path in paths:
+        chosen = cases(path)
+        if some:
+            chosen = random.Random(path.name).sample(chosen, min(some, len(chosen)))
+        wrong += [f"{c.id} {c.name}  {c.code.hex()}: {said}" for c in chosen if (said := compare(captured, c))]
+        assert not captured.memory.host[:RAM].any(), f"{path.name}: writes to where nobody looked"
     if wrong:
-        pytest.fail(f"{len(wrong)} of {len(chosen)}:\n" + "\n".join(wrong[:10]), pytrace=False)
+        pytest.fail(f"{len(wrong)} differ:\n" + "\n".join(wrong[:20]), pytrace=False)
 
 
-@pytest.mark.skipif(ORACLE is None, reason="oracle singlestep-80286 is not here (PYV86_ORACLES names its folder)")
-@pytest.mark.parametrize("path", FILES, ids=lambda p: p.name.split(".jsonl")[0])
-class TestCaptured:
-    @pytest.mark.parametrize("tier", TIERS)
-    def test_as_the_80286(self, path, tier):
-        check(tier, path, SAMPLE if tier == "python" else None)
-
-    @pytest.mark.slow
-    def test_all_on_the_python_tier(self, path):
-        check("python", path)
+@pytest.mark.parametrize("group", GROUPS)
+@pytest.mark.parametrize("tier", TIERS)
+def test_as_the_80286(tier, group, files, machine):
+    check(machine(tier), files(group), SAMPLE if tier == "python" else None)
 
 
-@pytest.mark.skipif(ORACLE is None, reason="oracle singlestep-80286 is not here (PYV86_ORACLES names its folder)")
-def test_how_often_they_differ():
+@pytest.mark.slow
+@pytest.mark.parametrize("group", GROUPS)
+def test_all_on_the_python_tier(group, files, machine):
+    check(machine("python"), files(group))
+
+
+def test_how_often_they_differ(files):
     """The names above let off few of the 32,500, and of the 599 with LOCK all but the #UD is compared."""
-    counts = collections.Counter(difference(case) for path in FILES for case in cases(path))
+    counts = collections.Counter(difference(case) for path in files() for case in cases(path))
     assert counts.pop(None) == 31823
     assert counts == {LOCK: 599, RESTART: 53, STACK_FAULT: 15, LONGEST: 7, POINTER: 2, NO_COPROCESSOR: 1}
