@@ -4,7 +4,9 @@ import pathlib
 import shutil
 import subprocess
 import sys
+
 import pytest
+
 from pyv86_nb.engine import cache
 
 CALLEE = "from .cache import compiled\n@compiled\ndef callee(x): return x + {n}\n"
