@@ -414,7 +414,7 @@ def forget_writes(cpu, page):
     host = cpu.host + ((frame - 1) << 12)
     for i in range(2 * S.TLB_SIZE):
         entry = cpu.tlb[i]
-        if entry.write != S.INVALID and entry.host + entry.write == host:
+        if entry.write != S.INVALID and entry.host + (entry.write & 0xFFFFF000) == host:
             entry.write = S.INVALID
 
 

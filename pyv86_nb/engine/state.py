@@ -20,7 +20,8 @@ INVALID = 1                                             # a tag that no page has
 
 WINDOW = np.dtype([("first", "i8"), ("last", "i8")])
 SEGMENT = np.dtype([("base", "i8"), ("read", WINDOW), ("write", WINDOW), ("limit", "i8"), ("rights", "i8")])
-TLB = np.dtype([("read", "u4"), ("write", "u4"), ("host", "i8")])          # tags; host address minus linear address
+# tags; host address minus linear address; what of a write's address is compared: the page, or less where the page has code
+TLB = np.dtype([("read", "u4"), ("write", "u4"), ("host", "i8"), ("window", "u4"), ("unused", "u4"), ("unused2", "i8")])
 FETCH = np.dtype([("page", "i8"), ("frame", "i8")])                        # linear page | user << 20, physical page
 JUMP = np.dtype([("tag", "i8"), ("code", "i8")])                           # context << 32 | EIP, where its code is
 CONTEXT = np.dtype([("base", "i8"), ("mode", "i8"), ("id", "i8")])
