@@ -5,7 +5,7 @@ at which it was last seen to change, and each byte of COM1 the tick at which it 
 least one of its characters was written after the moment asked about.
 
 - A scroll is recognised (rows that are found again further up keep their ticks), so an old prompt that moves up stays old.  While the
-  screen is being written, only what neither stood nor scrolled there counts; two looks that see the same settle the rest.
+  screen is being written, only a text counts that no row had in the same columns; two looks that see the same settle the rest.
 - Several characters that vanish from one row between two looks mean that the row was cleared: all of it counts as written, so a prompt
   printed again at its old place after CLS is a new one.  A single one is a backspace and does not.
 - Blanks match blanks that were never written ("login: "), and a text may run on from the end of a row to the next.
@@ -71,13 +71,17 @@ class Screen:
         solid = np.frombuffer(text, np.uint8) != 0x20
         at = flat.find(text)
         while at >= 0:
-            if (ticks[at:at + len(text)][solid] > since).any():
+            if (ticks[at:at + len(text)][solid] > since).any() and (self.still or not self.stood(text, at)):
                 if use:
                     self.use(at + len(text))
                 return True
             at = flat.find(text, at + 1)
         return False
 
+    def stood(self, text: bytes, at: int) -> bool:
+        """Whether some row had the text in the same columns when the screen last stood still: then it may be on its way up."""
+        before, n = self.chars.tobytes(), self.chars.shape[1]
+        return any(before.startswith(text, i) for i in range(at % n, len(before), n))
 
     def use(self, end: int) -> None:
         """Everything before this cell has been answered for."""
