@@ -269,7 +269,7 @@ class Runner:
             self.real, self.guest = real, self.machine.time          # what was lost is lost: no race to catch up
         if self.slow > 1:                                            # once may be the host's hiccup
             speed = (self.machine.now - tick) / (real - then)        # ticks a second that this host manages
-            rate = max(int(speed * MARGIN), int(options.LEAST_MIPS * 1e6))
+            rate = max(int(speed * MARGIN), self.machine.ips // 2, int(options.LEAST_MIPS * 1e6))
             if rate < self.machine.ips:
                 self.inputs.note(self.machine.now, ("rate", rate))
                 self.set_rate(rate)

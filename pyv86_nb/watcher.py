@@ -147,6 +147,15 @@ class Watcher:
     def still(self) -> bool:
         return self.screen.still
 
+    def restored(self, now: int) -> None:
+        """The machine is at another moment: all that stands on the screen is old."""
+        self.screen = Screen(self.screen.cells)
+        for _ in range(2):
+            self.screen.look(now)
+        self.screen.ticks[:] = USED
+        self.com1.used = len(self.com1.data)
+        self.input, self.met = now, USED
+
     def had_input(self, now: int) -> None:
         self.look(now)
         self.input, self.met = now, USED

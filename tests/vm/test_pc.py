@@ -7,7 +7,7 @@ import time
 import numpy as np
 import pytest
 
-from pyv86_nb import VM, demo
+from pyv86_nb import VM, Snapshot, demo
 
 TIERS = ("python", "threaded", "native")
 
@@ -239,3 +239,46 @@ def test_the_same_run_twice_is_the_same_to_the_bit(image, seabios):
             again = vm.run(until="bytes free", timeout=60)
             ends.append((stop, again, vm.regs.array.tolist(), hashlib.sha256(vm.memory[:]).hexdigest(), vm.input_log))
     assert ends[0] == ends[1]
+
+
+# IN TIME
+
+@pytest.mark.parametrize("tier", ("threaded", "native"))
+def test_a_restored_machine_continues_bit_for_bit(tier, tmp_path):
+    def state(vm):
+        return (vm.regs.array.tolist(), hashlib.sha256(vm.memory[:]).hexdigest(), vm._machine.board.words.tobytes(), vm.trace.irq.array.tobytes(),
+                vm.serial[0].text, vm.time)
+    with bare(tier) as vm:
+        vm.run(seconds=0.123)
+        vm.keyboard.type("some text")
+        vm.run(seconds=0.02)                                 # half of it is typed
+        s = vm.snapshot()
+        vm.run(seconds=0.5)
+        end = state(vm)
+        assert "some text" in text(vm)
+        vm.restore(s)
+        assert vm.instructions == s.instructions and vm.time == s.time and "some text" not in text(vm)
+        vm.run(seconds=0.5)
+        assert state(vm) == end
+        with VM.from_snapshot(Snapshot.load(s.save(tmp_path / "s.npz"))) as other:
+            assert other.instructions == s.instructions
+            other.run(seconds=0.5)
+            assert state(other) == end
+        with VM("8M", bare="real") as other, pytest.raises(ValueError, match="from_snapshot"): other.restore(s)
+        with pytest.raises(TypeError): vm.restore("s")
+        with pytest.raises(FileNotFoundError): Snapshot.load(tmp_path / "no")
+        (tmp_path / "bad").write_bytes(b"nothing")
+        with pytest.raises(ValueError, match="not a snapshot"): Snapshot.load(tmp_path / "bad")
+
+
+def test_a_snapshot_of_freedos_keeps_what_was_written(dos, tmp_path):
+    dos.keyboard.type("echo kept> kept.txt\n")
+    assert dos.run(until="A:\\>", timeout=60).reason == "until"
+    dos.run(seconds=0.3)
+    s = dos.snapshot()
+    with VM.from_snapshot(s) as other:
+        other.keyboard.type("cls\n")
+        other.run(until="A:\\>", timeout=60)
+        other.keyboard.type("type kept.txt\n")
+        assert other.run(until="kept\n".strip(), timeout=60).reason == "until"
+        assert other.run(until="A:\\>", timeout=60).reason == "until" and "\nkept\n" in text(other)
