@@ -27,6 +27,7 @@ from .memory_map import MemoryMap
 
 START = datetime.datetime(2000, 1, 1)
 DEFAULT_RAM = 64 << 20
+HASTE = 200                                              # floppy drives turn so much faster than real ones, as on other emulators
 
 
 class AtPc(Backplane):
@@ -99,7 +100,7 @@ def at_pc(memory: Any = None, *, fda: str | None = "1.44M", fdb: str | None = No
                                                          t.isoweekday() % 7 + 1))
     port92 = b.at(0x92,        Port92("port92"))
     com1   = b.at(0x3F8,       Uart16550("com1"))
-    fdc    = b.at(0x3F0,       floppy := Fdc82077("fdc", drives=2 if fdb else 1 if fda else 0))
+    fdc    = b.at(0x3F0,       floppy := Fdc82077("fdc", drives=2 if fdb else 1 if fda else 0, haste=HASTE))
     b.at(0x3C0, display := vga.Vga("vga"))
     b.at(0x3D0, display, "color"); b.at(0x3B0, display, "mono"); b.at(0x1CE, display, "vbe")
     bridge = b.at(0xCF8,       host := i440fx.I440fx("bridge"))
