@@ -126,8 +126,7 @@ class Body:
             else: self.store_local(n, Value(f"%a{i}"))
 
     def emit(self):
-        self.block(self.node.body)
-        self.out("ret i64 0" if not isinstance(self.says, int) else f"ret {self.shape()} zeroinitializer")
+        if not self.block(self.node.body): self.out(f"ret {self.shape()} zeroinitializer")
         args = ", ".join(f"i64 %a{i}" for i in range(len(self.kinds)))
         return "\n".join([f'define internal {self.shape()} @"{self.name}"({args}) {{', "entry:", *self.slots, *self.lines, "}"])
 
@@ -151,7 +150,9 @@ class Body:
     def begin(self, label):
         self.lines.append(f"{label}:")
 
-    def go(self, label): self.out(f"br label %{label}")
+    def go(self, label):
+        self.out(f"br label %{label}")
+        return True
 
     def branch(self, test, yes, no): self.out(f"br i1 {self.truth(test)}, label %{yes}, label %{no}")
 
@@ -201,13 +202,14 @@ class Body:
             if old is None: old = self.local[name] = self.slot()
             self.out(f"store i64 {self.int(v)}, ptr {old}")
 
-    # STATEMENTS
+    # STATEMENTS: true if what follows is not reached
 
     def block(self, statements):
         for s in statements:
             f = getattr(self, "do_" + type(s).__name__, None)
             if f is None: raise self.refuse(s, f"there is no {type(s).__name__.lower()}")
-            f(s)
+            if f(s): return True
+        return False
 
     def do_Pass(self, s): pass
 
@@ -259,11 +261,12 @@ class Body:
         if not isinstance(test, Value): return self.block(s.body if test else s.orelse)
         yes, no, end = self.fresh("yes"), self.fresh("no"), self.fresh("end")
         self.branch(test, yes, no)
+        reached = False
         for label, body in ((yes, s.body), (no, s.orelse)):
             self.begin(label)
-            self.block(body)
-            self.go(end)
-        self.begin(end)
+            if not self.block(body): reached = self.go(end)
+        if reached: self.begin(end)
+        return not reached
 
     def do_While(self, s):
         if s.orelse: raise self.refuse(s, "a loop has no else")
@@ -273,7 +276,6 @@ class Body:
         self.branch(self.value(s.test), body, end)
         self.begin(body)
         self.loop(s.body, head, end)
-        self.go(head)
         self.begin(end)
 
     def do_For(self, s):
@@ -293,7 +295,6 @@ class Body:
         self.begin(body)
         self.assign(s.target, now)
         self.loop(s.body, on, end)
-        self.go(on)
         self.begin(on)
         self.out(f"store i64 {self.new(f'add i64 {now.name}, {step}').name}, ptr {i}")
         self.go(head)
@@ -301,15 +302,11 @@ class Body:
 
     def loop(self, body, again, end):
         self.loops.append((again, end))
-        self.block(body)
+        if not self.block(body): self.go(again)
         self.loops.pop()
 
-    def leave(self, label):
-        self.go(label)
-        self.begin(self.fresh("dead"))
-
-    def do_Break(self, s): self.leave(self.loops[-1][1])
-    def do_Continue(self, s): self.leave(self.loops[-1][0])
+    def do_Break(self, s): return self.go(self.loops[-1][1])
+    def do_Continue(self, s): return self.go(self.loops[-1][0])
 
     def do_Return(self, s):
         v = self.value(s.value, tuples=True) if s.value else 0
@@ -322,7 +319,7 @@ class Body:
             for i, x in enumerate(v): whole = self.new(f"insertvalue {self.shape()} {whole}, i64 {self.int(x, s)}, {i}").name
             self.out(f"ret {self.shape()} {whole}")
         else: self.out(f"ret i64 {v.address if isinstance(v, Record) else self.int(v, s)}")
-        self.begin(self.fresh("dead"))
+        return True
 
     # EXPRESSIONS
 
