@@ -129,7 +129,7 @@ class Sender:
                 self.after_look(self.vm)
                 pause = self.interval(now) - (time.monotonic() - now)
                 self._complaint = ""
-            except Exception as error:  # noqa: BLE001 (a picture that cannot be had must not end the thread that shows the next)
+            except Exception as error:  # a picture that cannot be had must not end the thread that shows the next
                 if self._complain(error, now) == "closed":
                     return
             self._wake.wait(max(pause, 0.001))

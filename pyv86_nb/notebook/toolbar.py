@@ -21,7 +21,7 @@ SPEEDS = (1, 5, 10, 25, 50, 100, 200, 400)  # million guest ticks a second; 1 is
 def speed_options(current: float) -> list[tuple[str, float]]:
     """Menu entries, with the machine's present rate among them."""
     rates = sorted({float(rate) for rate in SPEEDS} | {float(current)})
-    return [(f"{rate:g} MIPS", rate) for rate in rates]
+    return [(f"{rate:.3g} MIPS", rate) for rate in rates]
 
 
 def gap() -> HTML:

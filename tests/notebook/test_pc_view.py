@@ -11,6 +11,7 @@ from fake_vm import FakeVM
 from pyv86_nb.notebook import pc_view
 from pyv86_nb.notebook.audience import GONE_AFTER, UNKNOWN_FOR, Audience
 from pyv86_nb.notebook.sender import Sender, clock_text
+from pyv86_nb.notebook.toolbar import speed_options
 
 
 class Page:
@@ -165,6 +166,12 @@ def test_toolbar_follows_the_machine(vm, view) -> None:
     assert view.toolbar.speed.value == 42.5
     assert vm.mips == 42.5
     assert view.toolbar.run.description == "Pause"
+
+
+def test_rates_are_short_words() -> None:
+    options = dict(speed_options(1.394053))
+    assert options["1.39 MIPS"] == 1.394053
+    assert options["100 MIPS"] == 100
 
 
 def test_failing_button_is_said(vm, view) -> None:
