@@ -9,6 +9,7 @@ whatever it takes: a function of (record, x, now) is given a as x.  The record i
 """
 import contextlib
 import ctypes
+import gc
 import hashlib
 import os
 
@@ -22,6 +23,7 @@ from numba.core.codegen import CPUCodeLibrary
 from numba.core.cpu import CPUContext
 from numba.core.lowering import BaseLower
 from numba.core.registry import cpu_target
+from numba.core.typed_passes import NopythonRewrites
 
 from . import cache
 
@@ -38,14 +40,16 @@ class _Compiler(_CFuncCompiler):
         return flags
 
 
-def addresses(functions):
-    """{name: address} of functions, given as {name: (python function, numpy dtype of its record, arguments between)}."""
+def addresses(functions, build=None):
+    """{name: address} of functions, given as {name: (python function, numpy dtype of its record, arguments between)}.
+
+    build: what makes the object file of them, if it is not there: by default numba, for functions that need it."""
     name = file_name(functions)
     if name not in _loaded:
         data = cache.load(name)
         if data is None:
             cache.misses.append(f"unit of {len(functions)} functions")
-            data = build(functions)
+            data = (build or build_by_numba)(functions)
             cache.save(name, data)
         _loaded[name] = _load(data, functions)
     return _loaded[name][0]
@@ -80,17 +84,22 @@ def lean():
         return _dynfunc.make_function(fndesc.lookup_module(), fndesc.qualname, "", _NOWHERE, env, (library,))
     def layout(library, module): module.data_layout = library._codegen._data_layout
     def no_wrapper(lower, *args): pass
+    def short(record): return record.name[:40]           # numba prints the types of all candidates, to throw the text away
+    def as_it_is(rewrites, state): return False          # its rewrites are of array expressions; there are none
     changes = [(CPUCodeLibrary, "finalize", finalize), (CPUCodeLibrary, "_optimize_functions", layout),
                (CPUContext, "get_executable", executable), (BaseLower, "create_cpython_wrapper", no_wrapper),
-               (BaseLower, "create_cfunc_wrapper", no_wrapper)]
+               (BaseLower, "create_cfunc_wrapper", no_wrapper), (types.Record, "__repr__", short),
+               (NopythonRewrites, "run_pass", as_it_is)]
     saved = [(c, n, getattr(c, n)) for c, n, _ in changes]
     for c, n, f in changes: setattr(c, n, f)
+    gc.disable()                                         # nothing is thrown away before the process ends
     try: yield
     finally:
+        gc.enable()
         for c, n, f in saved: setattr(c, n, f)
 
 
-def build(functions):
+def build_by_numba(functions):
     """The object file."""
     with lean() if os.environ.get(cache.LEAN) else contextlib.nullcontext(): return _build(functions)
 

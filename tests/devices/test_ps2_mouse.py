@@ -1,4 +1,4 @@
-"""The mouse against the IBM PS/2 Hardware Interface Technical Reference (1988), "Mouse", and the IntelliMouse extension."""
+"""The mouse against the IBM PS/2 Hardware Interface Technical Reference (1988), "Mouse", and the IntelliMouse."""
 import pytest
 from test_kbc_8042 import MS, all_bytes, command, get, make
 
