@@ -198,6 +198,20 @@ def test_closed_machine_ends_the_thread(vm, view) -> None:
     assert not view.sender._thread.is_alive()
 
 
+def test_a_failed_machine_keeps_its_reason_for_the_next_cell(vm, view) -> None:
+    page = Page(view)
+    page.says("ready")
+    page.got("text")
+    vm.failed = True
+    end = time.monotonic() + 5
+    while view.screen.status["state"] != "failed" and time.monotonic() < end:
+        time.sleep(0.02)
+    looks = vm.looks
+    page.got("beat")
+    assert view.screen.status["state"] == "failed"
+    assert vm.looks == looks
+
+
 def test_late_page_gets_fewer_frames(vm, view) -> None:
     sender, audience = view.sender, view.screen.audience
     vm.running = True
