@@ -128,6 +128,7 @@ class Sender:
                     self.vm.state == "failed"
                 ):  # the next cell or button that asks gets the reason; looking must not take it away
                     self._stand_still(now, "failed")
+                    self.after_look(self.vm)
                 else:
                     self.look(now)
                     self.tell_status(now)
@@ -136,6 +137,7 @@ class Sender:
                 self._complaint = ""
             except Exception as error:  # a picture that cannot be had must not end the thread that shows the next
                 if self._complain(error, now) == "closed":
+                    self.after_look(self.vm)
                     return
             self._wake.wait(max(pause, 0.001))
             self._wake.clear()

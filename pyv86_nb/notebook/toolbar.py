@@ -101,6 +101,8 @@ class Toolbar:
                 self.run.icon = icon
                 self.run.description = "Pause" if running else "Run"
                 self.run.tooltip = "Pause the machine" if running else "Start the machine"
+        if vm.state in ("failed", "closed"):
+            return
         rate = float(vm.mips)
         if rate != self.speed.value:
             self._following = True
