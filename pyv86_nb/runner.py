@@ -279,7 +279,7 @@ class Runner:
         """Change the rate; moments still to come stay at their guest time."""
         machine, old = self.machine, self.machine.ips
         machine.set_rate(ips)
-        later = lambda tick: machine.now + max(-(-(tick - machine.now) * ips // old), 0)  # noqa: E731
+        later = lambda tick: machine.now + max(-(-(tick - machine.now) * ips // old), 0)
         if self.goal is not None and self.goal.tick is not None:
             self.goal.tick = later(self.goal.tick)
         self.inputs.next_edge = later(self.inputs.next_edge) if self.inputs.next_edge < NEVER else NEVER

@@ -201,7 +201,7 @@ class VM:
             self._runner.waiters.append(waiter)
         try:
             return await asyncio.wait_for(asyncio.shield(done), timeout)
-        except asyncio.TimeoutError:
+        except TimeoutError:
             return self._runner.stop_here("timeout")
         finally:
             if waiter in self._runner.waiters:
@@ -319,7 +319,7 @@ class VM:
         """The page walk of a linear address: `.physical`, each level's entry, or `.why` not."""
         with self._at_rest() as machine:
             get = machine.processor.get
-            dword = lambda at: int.from_bytes(machine.memory.read(at, 4), "little")  # noqa: E731
+            dword = lambda at: int.from_bytes(machine.memory.read(at, 4), "little")
             return translate.walk(int(linear), int(get("cr0")), int(get("cr3")), int(get("cr4")), dword)
 
     def disassemble(self, addr: int | None = None, n: int = 10) -> disassembly.Listing:
