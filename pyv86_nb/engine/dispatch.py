@@ -287,7 +287,7 @@ def run(cpu, t):
     resume, link, forward = -1, -1, -1                  # a record to go on at; who wants to be tied to the block found next
     stepping = False                                    # TF was set before the instruction
     records, hot, cold = -1, 0, 0                       # where to cut back to after a scratch block
-    rec = 0
+    rec, crowded = 0, False
     while True:
         if resume >= 0:
             rec, resume = resume, -1
@@ -305,9 +305,9 @@ def run(cpu, t):
                     return why
             else:
                 cpu.shadow = 0                          # nothing waits for the end of it
-            if B.full(t):
+            if B.full(t) or crowded:
                 B.flush(cpu, t)
-                link = forward = -1
+                link, forward, crowded = -1, -1, False
             if cpu.moved:
                 find_context(cpu)
             stepping = cpu.eflags & F.TF != 0
@@ -376,6 +376,9 @@ def run(cpu, t):
             t.slow += 1
             cpu.budget += left
             cpu.eip = num(r.eip)
+            if answer != FAULTED and B.full(t):         # no room for a twin: once more, from a fresh block
+                crowded = True
+                continue
             if answer != FAULTED:
                 answer = begin_bounce(cpu, t, at, linear, size, write, user)
             if answer == FAULTED:
