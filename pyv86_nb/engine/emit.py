@@ -78,6 +78,11 @@ class Emit(Operands):
             self.ir.store(32, new, self.slot(which))
         self.pending = []
 
+    def load_base(self, selector):
+        """A data segment register in real mode: the holes say which."""
+        self.wr_reg("ra", "r", 32, selector)
+        self.ir.store(64, selector << 4, self.slot("base"))
+
     def rd_word(self, name): return self.ir.load(64, self.ir.at("%s", WORDS[name]))
     def wr_word(self, name, v): self.ir.store(64, v, self.ir.at("%s", WORDS[name]))
 

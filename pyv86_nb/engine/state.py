@@ -76,7 +76,8 @@ VME, PVI, TSD, DE, PSE, PAE, MCE, PGE = 1, 2, 4, 8, 16, 32, 64, 128
 # page_flags, by physical page
 CODE, DIRTY, SLOW = 1, 2, 4                             # translated blocks here; written since the last look
 
-# the mode bits of a block's key; the CS limit is above them
-D32, B32, FLAT_ES, FLAT_SS, FLAT_DS, V86, PAGED, A20 = (1 << i for i in range(8))
+# the mode bits of a block's key; the CS limit is above them.  PLAIN_REAL: real or VM86 mode without 4 GiB limits, where a load
+# of a data segment moves its base and nothing else
+D32, B32, FLAT_ES, FLAT_SS, FLAT_DS, V86, PAGED, A20, PLAIN_REAL = (1 << i for i in range(9))
 LIMIT_SHIFT = 16
 FLAT_LIMIT = 0xFFFFFFFF
