@@ -71,5 +71,5 @@ class Serial:
     def __len__(self) -> int:
         return PORTS
 
-    def __iter__(self):  # noqa: ANN204
+    def __iter__(self):
         return iter(self._ports)
