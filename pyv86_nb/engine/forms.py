@@ -147,9 +147,9 @@ def segment_ea(m, width, scale=None):
     m.next(str(cut(a + m.ir.load(64, m.slot("base")), 32)))
 
 
-def stack_form(step, w, stack):
+def simple_form(step, w, stack=32, src="-"):
     def build(m):
-        step(m, Form(OPCODES[0], w, stack=stack))
+        step(m, Form(OPCODES[0], w, src=src, stack=stack))
         m.next()
     return build
 
@@ -169,8 +169,10 @@ SPECIAL = {
     "kernel": lambda m: m.leave("exit_kernel"),
     **{f"ea{w}_{s}": (lambda w, s: lambda m: ea(m, w, s))(w, s) for w in (16, 32) for s in SCALES},
     **{f"segment_ea{w}_{s}": (lambda w, s: lambda m: segment_ea(m, w, s))(w, s) for w in (16, 32) for s in SCALES},
-    **{f"load_tmp{w}": stack_form(steps.load_tmp, w, 32) for w in (16, 32)},
-    **{f"pop_to_memory{w}_{k}": stack_form(steps.pop_to_memory, w, k) for w in (16, 32) for k in (16, 32)},
+    **{f"load_tmp{w}": simple_form(steps.load_tmp, w, 32) for w in (16, 32)},
+    **{f"pop_to_memory{w}_{k}": simple_form(steps.pop_to_memory, w, k) for w in (16, 32) for k in (16, 32)},
+    **{f"mov_segment_{k}": simple_form(steps.mov_segment, 16, src=k) for k in "rm"},
+    **{f"pop_segment{w}_{k}": simple_form(steps.pop_segment, w, k) for w in (16, 32) for k in (16, 32)},
     **{e: cold(e) for e in EXITS}}
 SPECIAL_NAMES = tuple(SPECIAL)
 

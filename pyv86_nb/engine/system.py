@@ -23,7 +23,7 @@ def set_cr0(cpu, v):
     if v & (S.PG | S.PE) == S.PG or v & (S.NW | S.CD) == S.NW:
         fault(cpu, GP, 0)
     old, cpu.cr0 = cpu.cr0, v & CR0_BITS | S.ET
-    if (old ^ v) & (S.PG | S.WP | S.PE):
+    if (old ^ v) & (S.PG | S.WP):
         flush_address_space(cpu)
     if (old ^ v) & S.PE:
         for s in range(6):
