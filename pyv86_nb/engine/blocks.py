@@ -13,7 +13,7 @@ from . import decode as D
 from . import state as S
 from .access import LINE
 from .code import ARENA, BLOCKS, BUCKETS, COLD_AT, LONGEST_BLOCK, PLAN, RECORDS
-from .exceptions import UD, GP, fault
+from .exceptions import GP, UD, fault
 from .fetch import fetch
 from .forms import SPECIAL_NAMES
 from .isa.opcodes import KERNELS, OPCODES
@@ -262,7 +262,7 @@ def translate(cpu, t, eip, physical, cap, keep):
 def plan_block(cpu, t, n, eip, after_last):
     mode = cpu.mode
     k = put(t, 0, t.special[HEAD], t.d[0], n + 1, n, 0, 0, 0)
-    i, ended, hops, hop_target = 0, False, 0, 0
+    i, ended = 0, False
     while i < n:
         d = t.d[i]
         r = t.rows[d[D.ROW]]

@@ -285,7 +285,7 @@ def locate(cpu, t, alone):
 def run(cpu, t):
     """Until something needs Python, or the run is over: a reason (reasons.py)."""
     resume, link, forward = -1, -1, -1                  # a record to go on at; who wants to be tied to the block found next
-    apart, stepping = False, False                      # nothing may be tied to or from this block; TF was set before it
+    stepping = False                                    # TF was set before the instruction
     records, hot, cold = -1, 0, 0                       # where to cut back to after a scratch block
     rec = 0
     while True:
@@ -320,7 +320,6 @@ def run(cpu, t):
                 continue
             if cpu.found != SCRATCH:
                 records = -1
-            apart = cpu.found != KEPT
             if cpu.found == KEPT:
                 if link >= 0:
                     tie(t, link, rec)

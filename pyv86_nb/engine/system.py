@@ -2,7 +2,7 @@
 from numba.extending import register_jitable as kernel
 
 from . import state as S
-from .access import is_user, load, logical, pop, probe, push, read, set_sp, stack_offset, store, write
+from .access import is_user, load, logical, pop, probe, push, read, set_sp, stack_offset, write
 from .exceptions import BR, GP, NM, UD, fault
 from .isa import shift
 from .isa.words import sx
