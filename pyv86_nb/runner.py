@@ -22,7 +22,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from types import FrameType
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, cast
 
 from . import options
 from .inputs import NEVER
@@ -50,7 +50,8 @@ def interruptible(stop: Callable[[], None]) -> Iterator[None]:
     if threading.current_thread() is not threading.main_thread():
         yield
         return
-    seen, before = [], signal.getsignal(signal.SIGINT)
+    seen: list[int] = []
+    before = signal.getsignal(signal.SIGINT)
     if not callable(before):
         yield
         return
@@ -241,10 +242,10 @@ class Runner:
             self.waiters.remove(w)
             w.answer(self.stop_here("until"))
 
-    def stop_here(self, reason: Reason, detail: str = "") -> Stop:
-        return Stop(reason, int(self.machine.processor.instructions), self.machine.time, detail)
+    def stop_here(self, reason: str, detail: str = "") -> Stop:
+        return Stop(cast(Reason, reason), int(self.machine.processor.instructions), self.machine.time, detail)
 
-    def stopped(self, reason: Reason, detail: str = "") -> Stop:
+    def stopped(self, reason: str, detail: str = "") -> Stop:
         now = self.machine.now
         self.watcher.look(now)
         return self.stop_here(reason, detail)

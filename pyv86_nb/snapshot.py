@@ -64,7 +64,7 @@ class Snapshot:
         if target.is_dir() or not target.absolute().parent.is_dir():
             raise ValueError(f"save({str(path)!r}): give the path of a file in a directory that exists")
         with open(target, "wb") as f:
-            np.savez_compressed(f, meta=np.frombuffer(json.dumps(self.meta).encode(), np.uint8), **self.arrays)
+            np.savez_compressed(f, allow_pickle=False, meta=np.frombuffer(json.dumps(self.meta).encode(), np.uint8), **self.arrays)
         return target
 
     @classmethod
@@ -135,15 +135,15 @@ def put_back(vm: VM, s: Snapshot) -> None:
         (vm.fda, vm.fdb)[n].source = kept["source"] if kept else ""
     machine.board.restore(s.arrays["board"])
     memory.host[:] = s.arrays["memory"]
-    for n in ARCHITECTURAL:
-        processor.array[n] = s.arrays[f"cpu.{n}"]
+    for name in ARCHITECTURAL:
+        processor.array[name] = s.arrays[f"cpu.{name}"]
     processor.now = meta["now"]
     processor.cpu.extra = meta["extra"]
     processor.forget()
     memory.changed(0, len(memory.read_frame))            # all translated code is of another time
     bus.resize_trace(len(s.arrays["irq.ring"]))
-    for n in TRACE:
-        getattr(bus, n)[...] = s.arrays[f"irq.{n}"]
+    for name in TRACE:
+        getattr(bus, name)[...] = s.arrays[f"irq.{name}"]
     machine.shift = meta["shift"]
     machine.outgoing = [bytearray.fromhex(b) for b in meta["outgoing"]]
     for port, data in zip(vm.serial, meta["serial"], strict=True):

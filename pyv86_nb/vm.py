@@ -392,8 +392,8 @@ class VM:
         self._inputs.post((event, *values))
         self._runner.wake()
 
-    _EVENTS = ("key_down", "key_up", "release_all", "mouse", "button", "paste", "movements", "scancodes", "insert", "eject", "serial", "rate", "reset",
-               "memory", "register")
+    _EVENTS = ("key_down", "key_up", "release_all", "mouse", "button", "paste", "movements", "scancodes", "insert", "eject", "serial",
+               "rate", "reset", "memory", "register")
 
     def _apply(self, event: tuple[Any, ...]) -> None:
         getattr(self, f"_do_{event[0]}")(*event[1:])
@@ -416,10 +416,11 @@ class VM:
     def _do_mouse(self, dx: int, dy: int, wheel: int = 0, buttons: int | None = None) -> None:
         """buttons: as the browser's MouseEvent.buttons, 1 left, 2 right, 4 middle; None: as they are."""
         self._machine.move_mouse(int(dx), int(dy), int(wheel))
-        for n in range(3) if buttons is not None else ():
-            if (buttons ^ self._buttons) >> n & 1:
-                self._machine.mouse_button(n, bool(buttons >> n & 1))
-        self._buttons = self._buttons if buttons is None else buttons
+        pressed = self._buttons if buttons is None else int(buttons)
+        for n in range(3):
+            if (pressed ^ self._buttons) >> n & 1:
+                self._machine.mouse_button(n, bool(pressed >> n & 1))
+        self._buttons = pressed
 
     def _do_button(self, n: int, down: bool) -> None:
         self._machine.mouse_button(n, down)

@@ -5,7 +5,6 @@ import threading
 import time
 
 import pytest
-
 from test_run import hello, shell
 
 
@@ -190,7 +189,7 @@ def test_an_input_wakes_the_pacer(fake_vm):
         t = time.perf_counter()
         n = len(vm.input_log)
         vm._post("key_down", "KeyA"), vm._post("key_up", "KeyA")
-        wait(lambda: len(vm.input_log) == n + 2)
+        wait(lambda n=n: len(vm.input_log) == n + 2)
         late.append(time.perf_counter() - t)
     vm.pause()
     assert sorted(late)[5] < 0.02

@@ -1,8 +1,8 @@
 """`until`: what was written since a moment.  The oracle is the sentence in watcher.py that each test restates."""
 import numpy as np
 import pytest
-
 from fakes import FakeVga
+
 from pyv86_nb.watcher import Line, Watcher
 
 IPS = 1000
