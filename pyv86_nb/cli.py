@@ -8,6 +8,7 @@ Exit status of `run`: 0 when every `--until` was met (or none was given and the 
 from __future__ import annotations
 
 import argparse
+import importlib
 import json
 import os
 import sys
@@ -179,9 +180,7 @@ class progress:
         self.bar: Any = None
 
     def __enter__(self) -> progress:
-        from pyv86_nb.engine import cache
-
-        self.cache: Any = cache
+        self.cache: Any = importlib.import_module("pyv86_nb.engine.cache")
         self.before = self.cache.progress
         self.cache.progress = None if self.quiet else self.tell
         return self

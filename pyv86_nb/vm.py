@@ -18,7 +18,7 @@ from typing import Any
 
 import numpy as np
 
-from . import assembly, disassembly, loader, options, translate
+from . import assembly, disassembly, loader, options, snapshot, translate
 from .drives import Drive, medium
 from .inputs import Inputs
 from .keyboard import Keyboard, Mouse, movements
@@ -27,6 +27,7 @@ from .regs import Registers
 from .runner import Goal, Runner, Waiter, interruptible
 from .screen_view import Screen, view_state
 from .serial import Serial
+from .snapshot import Snapshot
 from .stop import Stop
 from .trace import Traces
 from .watcher import Watcher
@@ -200,7 +201,7 @@ class VM:
             self._runner.waiters.append(waiter)
         try:
             return await asyncio.wait_for(asyncio.shield(done), timeout)
-        except asyncio.TimeoutError:
+        except TimeoutError:
             return self._runner.stop_here("timeout")
         finally:
             if waiter in self._runner.waiters:
@@ -318,13 +319,44 @@ class VM:
         """The page walk of a linear address: `.physical`, each level's entry, or `.why` not."""
         with self._at_rest() as machine:
             get = machine.processor.get
-            dword = lambda at: int.from_bytes(machine.memory.read(at, 4), "little")  # noqa: E731
+            dword = lambda at: int.from_bytes(machine.memory.read(at, 4), "little")
             return translate.walk(int(linear), int(get("cr0")), int(get("cr3")), int(get("cr4")), dword)
 
     def disassemble(self, addr: int | None = None, n: int = 10) -> disassembly.Listing:
         """n instructions from linear address `addr` (default: CS:EIP), as rows with address, bytes, text.  Needs iced-x86."""
         with self._at_rest() as machine:
             return disassembly.listing(machine, self.translate, addr, n)
+
+    # IN TIME
+
+    def snapshot(self) -> Snapshot:
+        """The whole machine at this instruction."""
+        self._settle_inputs()
+        with self._at_rest():
+            return snapshot.take(self)
+
+    def restore(self, s: Snapshot) -> None:
+        """Go to where the snapshot was taken; the machine continues from there bit for bit.
+
+        Raises
+        ------
+        ValueError
+            For a snapshot of a machine with another memory size or firmware; this machine is unchanged.
+        """
+        if not isinstance(s, snapshot.Snapshot):
+            raise TypeError(f"restore() takes a Snapshot, as vm.snapshot() or Snapshot.load(path) make it, not {s!r:.60}")
+        with self._at_rest():
+            self._inputs.waiting.clear()
+            snapshot.put_back(self, s)
+
+    @classmethod
+    def from_snapshot(cls, s: Snapshot, *, tier: str = "auto") -> VM:
+        """A new machine that continues where the snapshot was taken."""
+        if not isinstance(s, snapshot.Snapshot):
+            raise TypeError(f"from_snapshot() takes a Snapshot, as vm.snapshot() or Snapshot.load(path) make it, not {s!r:.60}")
+        vm = cls(**snapshot.options_of(s), tier=tier, fdb=None)
+        vm.restore(s)
+        return vm
 
     # THE NOTEBOOK
 

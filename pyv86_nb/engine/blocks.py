@@ -13,10 +13,10 @@ from . import decode as D
 from . import state as S
 from .access import LINE
 from .code import ARENA, BLOCKS, BUCKETS, COLD_AT, LONGEST_BLOCK, PLAN, RECORDS
-from .exceptions import UD, GP, fault
+from .exceptions import GP, UD, fault
 from .fetch import fetch
 from .forms import SPECIAL_NAMES
-from .isa.opcodes import OPCODES
+from .isa.opcodes import KERNELS, OPCODES
 from .kernels import PUSHF
 from .raw import num, peek, poke
 from .records import EXITS, HOLES, RECORD, SEGMENT_STRIDE
@@ -36,6 +36,9 @@ REG0, TMP_WORD, RECORD_SIZE = S.offset("reg"), S.TMP, RECORD.itemsize
 BASE0, READ0, WRITE0 = (S.offset("segment", f) for f in ("base", "read", "write"))
 
 POP_EV, = (i for i, r in enumerate(OPCODES) if r.encoding == "8F /0")
+MOV_SEGMENT_R, MOV_SEGMENT_M = SPECIAL_NAMES.index("mov_segment_r"), SPECIAL_NAMES.index("mov_segment_m")
+POP_SEGMENT = SPECIAL_NAMES.index("pop_segment16_16")                     # then 16_32, 32_16, 32_32
+MOV_SEGMENT_KERNEL, POP_SEGMENT_KERNEL = KERNELS.index("mov_segment") + 1, KERNELS.index("pop_segment") + 1
 PUSHF_ROW, = (i for i, r in enumerate(OPCODES) if r.name == "pushf")
 LEA_ROW, = (i for i, r in enumerate(OPCODES) if r.name == "lea")
 
@@ -161,7 +164,7 @@ def live_flags(t, n):
                 live = 3
         else:
             live |= r[D.USES]
-        if d[D.MEM] or r[D.FAULTS]:
+        if d[D.MEM] or r[D.FAULTS] or r[D.KERNEL]:
             live = 3
 
 
@@ -178,6 +181,30 @@ def plan_kernel(t, k, cpu, d, r, left):
     q.immediate2 = d[D.IMM2]
     q.next = (d[D.EIP] + d[D.LEN]) & 0xFFFFFFFF
     q.ra, q.rb = d[D.RA], d[D.RB]
+    return k
+
+
+@kernel
+def loads_base(d, r, mode):
+    """MOV and POP of ES, DS, FS, GS in real mode.  Not SS: interrupts wait for the instruction after it."""
+    if mode & S.PLAIN_REAL == 0 or (r[D.KERNEL] != MOV_SEGMENT_KERNEL and r[D.KERNEL] != POP_SEGMENT_KERNEL):
+        return False
+    return d[D.RA] == S.ES or S.DS <= d[D.RA] <= S.GS
+
+
+@kernel
+def plan_load_base(t, k, mode, d, r, left):
+    if r[D.KERNEL] == POP_SEGMENT_KERNEL:
+        wide, size = 1 if mode & S.B32 else 0, 2 if d[D.WI] == 1 else 4
+        k = put_address(t, k, mode, d, left, S.SS, wide, 0, S.ESP, S.ZERO, 0, size, False, True)
+        sid = t.special[POP_SEGMENT + (2 if d[D.WI] == 2 else 0) + wide]
+    elif d[D.MEM]:
+        k = put_address(t, k, mode, d, left, d[D.SEG], d[D.AW], d[D.EA], d[D.EBASE], d[D.EINDEX], d[D.DISP], 2, False, True)
+        sid = t.special[MOV_SEGMENT_M]
+    else:
+        sid = t.special[MOV_SEGMENT_R]
+    k = put(t, k, sid, d, left, 0, S.SELECTORS + d[D.RA], max(d[D.RB], 0), 0)
+    t.plan[k - 1].base = BASE0 + d[D.RA] * SEGMENT_STRIDE
     return k
 
 
@@ -216,7 +243,7 @@ def translate(cpu, t, eip, physical, cap, keep):
         used += d[D.LEN]
         n += 1
         r = t.rows[d[D.ROW]]
-        if r[D.ENDS] or (d[D.ROW] == PUSHF_ROW and mode & S.V86):
+        if (r[D.ENDS] and not loads_base(d, r, mode)) or (d[D.ROW] == PUSHF_ROW and mode & S.V86):
             break
     p &= 0xFFFFFFFF
     live_flags(t, n)
@@ -235,13 +262,17 @@ def translate(cpu, t, eip, physical, cap, keep):
 def plan_block(cpu, t, n, eip, after_last):
     mode = cpu.mode
     k = put(t, 0, t.special[HEAD], t.d[0], n + 1, n, 0, 0, 0)
-    i, ended, hops, hop_target = 0, False, 0, 0
+    i, ended = 0, False
     while i < n:
         d = t.d[i]
         r = t.rows[d[D.ROW]]
         left, after = n - i, (d[D.EIP] + d[D.LEN]) & 0xFFFFFFFF
         e = r[D.ENDS]
         size = D.size_of(d, r)
+        if loads_base(d, r, mode):
+            k = plan_load_base(t, k, mode, d, r, left)
+            i += 1
+            continue
         if e == D.KERNEL_END or (d[D.ROW] == PUSHF_ROW and mode & S.V86):
             k = plan_kernel(t, k, cpu, d, r, left)
             ended = True
@@ -414,7 +445,7 @@ def forget_writes(cpu, page):
     host = cpu.host + ((frame - 1) << 12)
     for i in range(2 * S.TLB_SIZE):
         entry = cpu.tlb[i]
-        if entry.write != S.INVALID and entry.host + entry.write == host:
+        if entry.write != S.INVALID and entry.host + (entry.write & 0xFFFFF000) == host:
             entry.write = S.INVALID
 
 

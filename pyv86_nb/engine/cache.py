@@ -151,7 +151,7 @@ class Cache(caching._Cache):
 
     def save_overload(self, sig, data):
         if data.library.has_dynamic_globals:
-            warnings.warn(f"{self.f.__qualname__} is compiled at every start: it holds a pointer or a large array")
+            warnings.warn(f"{self.f.__qualname__} is compiled at every start: it holds a pointer or a large array", stacklevel=2)
         else: save(self.name(sig, data.codegen), dumps(data._reduce()))
 
 

@@ -10,7 +10,7 @@ from . import blocks as B
 from . import decode as D
 from . import records as R
 from . import state as S
-from .access import DEVICE, DONE, device_read, device_write, fill, is_user
+from .access import DEVICE, DONE, WHOLE_PAGE, device_read, device_write, fill, is_user
 from .attend import attend
 from .code import CODE, LONGEST_BLOCK
 from .exceptions import DB, DIVIDE, GP, NEEDS_PYTHON, SS
@@ -68,9 +68,9 @@ def try_translate(cpu, t, physical, cap, keep):
 
 
 @kernel
-def try_fill(cpu, linear, write, user):
+def try_fill(cpu, linear, size, write, user):
     try:
-        answer = fill(cpu, linear, write, user)
+        answer = fill(cpu, linear, size, write, user)
     except Exception:
         return FAULTED
     return answer
@@ -146,6 +146,7 @@ def begin_bounce(cpu, t, at, linear, size, write, user):
         cpu.budget += 1
     entry, tag = user_entry(cpu, linear, user), (linear + size - 1) & 0xFFFFF000
     entry.read, entry.write, entry.host = tag, tag if write else S.INVALID, t.state_at + BOUNCE - linear
+    entry.window = WHOLE_PAGE
     cpu.bounced, cpu.bounce_first, cpu.bounce_second = 2 if write else 1, first, second
     cpu.bounce_linear, cpu.bounce_size = linear, size
     return into
@@ -284,7 +285,7 @@ def locate(cpu, t, alone):
 def run(cpu, t):
     """Until something needs Python, or the run is over: a reason (reasons.py)."""
     resume, link, forward = -1, -1, -1                  # a record to go on at; who wants to be tied to the block found next
-    apart, stepping = False, False                      # nothing may be tied to or from this block; TF was set before it
+    stepping = False                                    # TF was set before the instruction
     records, hot, cold = -1, 0, 0                       # where to cut back to after a scratch block
     rec = 0
     while True:
@@ -319,7 +320,6 @@ def run(cpu, t):
                 continue
             if cpu.found != SCRATCH:
                 records = -1
-            apart = cpu.found != KEPT
             if cpu.found == KEPT:
                 if link >= 0:
                     tie(t, link, rec)
@@ -335,6 +335,7 @@ def run(cpu, t):
             cpu.context = NO_CONTEXT                    # jumps out of here come back here
         why = go(cpu, t, rec)
         cpu.context = context
+        t.left_by[why] += 1
         at = cpu.pc if t.native else (cpu.pc - t.records_at) // RECORD_SIZE
         r = t.records[at]
         left = num(r.left)
@@ -357,6 +358,7 @@ def run(cpu, t):
                 forward = at
         elif why == R.KERNEL:
             number = set_instruction(cpu, t, at)
+            t.kernels[number] += 1
             if try_kernel(cpu, number) == 0:
                 cpu.eip = cpu.next
             else:
@@ -367,7 +369,7 @@ def run(cpu, t):
                 faulted = cpu.vector != AGAIN
         elif why == R.READ or why == R.WRITE:
             linear, size, write, user = cpu.address, cpu.access, 1 if why == R.WRITE else 0, is_user(cpu)
-            answer = DEVICE if (linear & 4095) + size > 4096 else try_fill(cpu, linear, write, user)
+            answer = DEVICE if (linear & 4095) + size > 4096 else try_fill(cpu, linear, size, write, user)
             if answer == DONE:
                 resume = restart_at(t, at)
                 continue

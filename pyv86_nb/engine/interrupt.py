@@ -11,9 +11,21 @@ from .access import pop, push, read, set_sp, stack_offset
 from .exceptions import BP, DB, DF, GP, NP, OF, PF, TS, fault, has_error_code
 from .isa import flags as F
 from .raw import FRAME, IRET, io
-from .segmentation import (CONFORMING, P_BIT, V86_DATA, copy_segment, dpl_of, drop_unreachable, is_code, protected, rights_of,
-                           set_segment, update_mode)
-from .tasks import INTERRUPT, IRET as BY_IRET, push_error_of_task, switch_task, task_gate
+from .segmentation import (
+    CONFORMING,
+    P_BIT,
+    V86_DATA,
+    copy_segment,
+    dpl_of,
+    drop_unreachable,
+    is_code,
+    protected,
+    rights_of,
+    set_segment,
+    update_mode,
+)
+from .tasks import INTERRUPT, push_error_of_task, switch_task, task_gate
+from .tasks import IRET as BY_IRET
 from .transfer import gate_target, inner_stack, load_code, load_code_real, load_stack, outer_code, push_inner
 
 KEPT = F.MASK | F.TF | F.IF | F.DF | F.IOPL | F.NT | F.AC | F.ID | F.RF          # what POPF and IRET may write at all

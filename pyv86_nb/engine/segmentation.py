@@ -111,6 +111,11 @@ def update_mode(cpu):
         mode |= S.PAGED
     if cpu.a20 == 0xFFFFFFFF:
         mode |= S.A20
+    if not protected(cpu):
+        mode |= S.PLAIN_REAL
+        for s in (S.ES, S.SS, S.DS, S.FS, S.GS):
+            if cpu.segment[s].limit == S.FLAT_LIMIT:
+                mode &= ~S.PLAIN_REAL
     cpu.mode = mode | code.limit << S.LIMIT_SHIFT
     cpu.moved = 1
 

@@ -20,7 +20,8 @@ INVALID = 1                                             # a tag that no page has
 
 WINDOW = np.dtype([("first", "i8"), ("last", "i8")])
 SEGMENT = np.dtype([("base", "i8"), ("read", WINDOW), ("write", WINDOW), ("limit", "i8"), ("rights", "i8")])
-TLB = np.dtype([("read", "u4"), ("write", "u4"), ("host", "i8")])          # tags; host address minus linear address
+# tags; host address minus linear address; what of a write's address is compared: the page, or less where the page has code
+TLB = np.dtype([("read", "u4"), ("write", "u4"), ("host", "i8"), ("window", "u4"), ("unused", "u4"), ("unused2", "i8")])
 FETCH = np.dtype([("page", "i8"), ("frame", "i8")])                        # linear page | user << 20, physical page
 JUMP = np.dtype([("tag", "i8"), ("code", "i8")])                           # context << 32 | EIP, where its code is
 CONTEXT = np.dtype([("base", "i8"), ("mode", "i8"), ("id", "i8")])
@@ -75,7 +76,8 @@ VME, PVI, TSD, DE, PSE, PAE, MCE, PGE = 1, 2, 4, 8, 16, 32, 64, 128
 # page_flags, by physical page
 CODE, DIRTY, SLOW = 1, 2, 4                             # translated blocks here; written since the last look
 
-# the mode bits of a block's key; the CS limit is above them
-D32, B32, FLAT_ES, FLAT_SS, FLAT_DS, V86, PAGED, A20 = (1 << i for i in range(8))
+# the mode bits of a block's key; the CS limit is above them.  PLAIN_REAL: real or VM86 mode without 4 GiB limits, where a load
+# of a data segment moves its base and nothing else
+D32, B32, FLAT_ES, FLAT_SS, FLAT_DS, V86, PAGED, A20, PLAIN_REAL = (1 << i for i in range(9))
 LIMIT_SHIFT = 16
 FLAT_LIMIT = 0xFFFFFFFF

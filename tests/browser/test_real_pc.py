@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import json
+import shutil
 import time
 from typing import Any
 
 import glyphs
 import numpy as np
 import pytest
-from jlab import wait_until
+from jlab import ROOT, wait_until
 
 pytestmark = [pytest.mark.browser, pytest.mark.boot]
 
@@ -110,3 +112,22 @@ def test_two_pcs_side_by_side(notebook) -> None:
     for i, (word, other) in enumerate([("left", "right"), ("right", "left")]):
         assert other not in wait_for(page, both.nth(i), font, word, 15).split("100 Hz")[-1]
     page.shot("two-pcs.png")
+
+
+def test_notebook_00_as_its_reader_runs_it(notebook, lab) -> None:
+    name = "00_power_on.ipynb"
+    shutil.copy(ROOT / "notebooks" / name, lab.root / name)
+    cells = [cell for cell in json.loads((lab.root / name).read_text())["cells"] if cell["cell_type"] == "code"]
+    page = notebook(name)
+    canvas, font = page.page.locator(CANVAS), glyphs.demo_font()
+    for i, cell in enumerate(cells):
+        said = page.run(i, timeout=FIRST_COMPILE)
+        assert "Traceback" not in said, f"{''.join(cell['source'])}\n{said}"
+        if "vm.start()" in "".join(cell["source"]):
+            canvas.scroll_into_view_if_needed()
+            wait_for(page, canvas, font, "hello, world", 20)
+            canvas.click()
+            page.page.keyboard.type("typed")
+            wait_for(page, canvas, font, "typed", 15)
+            page.shot("notebook-00.png")
+    assert canvas.count() == 1
