@@ -72,14 +72,19 @@ def build(functions: dict[str, tuple[Any, np.dtype, int]]) -> bytes:
 
     Each is i64 name(i64 record, i64 a, i64 b, i64 c, i64 now).  Raises Refused.
     """
+    host = machine()
+    module = llvm.parse_assembly(text(functions))
+    builder = llvm.create_pass_builder(host, llvm.create_pipeline_tuning_options(2))
+    builder.getModulePassManager().run(module, builder)
+    return host.emit_object(module)
+
+
+def machine():
+    """LLVM's idea of this processor."""
     llvm.initialize_native_target()
     llvm.initialize_native_asmprinter()
-    machine = llvm.Target.from_default_triple().create_target_machine(
+    return llvm.Target.from_default_triple().create_target_machine(
         cpu=llvm.get_host_cpu_name(), features=llvm.get_host_cpu_features().flatten(), opt=2, jit=True)
-    module = llvm.parse_assembly(text(functions))
-    builder = llvm.create_pass_builder(machine, llvm.create_pipeline_tuning_options(2))
-    builder.getModulePassManager().run(module, builder)
-    return machine.emit_object(module)
 
 
 def text(functions):
