@@ -7,6 +7,8 @@
 
 Each vector has a gate to a HLT of its own, so where the processor halts says what happened and the frame is at SS:ESP.
 """
+import os
+
 from pyv86_nb.demo.assemble import assemble
 from pyv86_nb.engine import reasons
 from pyv86_nb.engine import segmentation as SEG
@@ -16,7 +18,7 @@ from pyv86_nb.engine.isa import flags as F
 from pyv86_nb.engine.memory import PhysicalMemory
 from pyv86_nb.engine.processor import Processor
 
-TIERS = "native", "threaded", "python"
+TIERS = tuple(os.environ.get("PYV86_TEST_TIERS", "native threaded python").split())
 RAM = 1 << 20
 GDT, IDT, LDT, TSS, TSS2, HANDLERS, PAGES = 0x1000, 0x2000, 0x2800, 0x3000, 0x3800, 0x5000, 0x6000
 CODE, DATA = 0x10000, 0x30000
