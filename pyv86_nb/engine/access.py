@@ -23,13 +23,14 @@ WHOLE_PAGE = 0xFFFFF000
 
 @kernel
 def logical(cpu, s, offset, size, write):
-    """The linear address of `size` bytes at s:offset; #SS or #GP beyond the limit or against the rights."""
+    """The linear address of `size` bytes at s:offset; #SS or #GP beyond the limit or against the rights.  The error code is 0,
+    or EXT alone where an exception or interrupt was being delivered."""
     segment = cpu.segment[s]
     first, last = segment.read.first, segment.read.last
     if write:
         first, last = segment.write.first, segment.write.last
     if offset < first or offset + size - 1 > last:
-        fault(cpu, SS if s == S.SS else GP, 0)
+        fault(cpu, SS if s == S.SS else GP, cpu.external)
     return (segment.base + offset) & 0xFFFFFFFF
 
 

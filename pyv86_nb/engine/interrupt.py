@@ -133,14 +133,14 @@ def deliver_inner(cpu, at, low, high, target, offset, size, dpl, image, cs, erro
     new_ss, sp = inner_stack(cpu, dpl)
     if v86:
         for s in (S.GS, S.FS, S.DS, S.ES):
-            sp = push_inner(cpu, sp, size, cpu.reg[S.SELECTORS + s], 0)
-    sp = push_inner(cpu, sp, size, old_ss, 0)
-    sp = push_inner(cpu, sp, size, old_sp, 0)
-    sp = push_inner(cpu, sp, size, image, 0)
-    sp = push_inner(cpu, sp, size, cs, 0)
-    sp = push_inner(cpu, sp, size, cpu.next, 0)
+            sp = push_inner(cpu, new_ss, sp, size, cpu.reg[S.SELECTORS + s], 0)
+    sp = push_inner(cpu, new_ss, sp, size, old_ss, 0)
+    sp = push_inner(cpu, new_ss, sp, size, old_sp, 0)
+    sp = push_inner(cpu, new_ss, sp, size, image, 0)
+    sp = push_inner(cpu, new_ss, sp, size, cs, 0)
+    sp = push_inner(cpu, new_ss, sp, size, cpu.next, 0)
     if with_error:
-        sp = push_inner(cpu, sp, size, error, 0)
+        sp = push_inner(cpu, new_ss, sp, size, error, 0)
     load_code(cpu, target, at, low, high, dpl, offset)
     copy_segment(cpu, S.SS, S.NEW, new_ss)
     set_sp(cpu, sp)
@@ -190,11 +190,13 @@ def raise_exception(cpu, count):
         cpu.extra += 1
         cpu.budget -= 1
     first = -1
+    cpu.external = 1                                    # EXT of what happens on the way (6.13: "or an earlier exception")
     while True:
         vector, error = cpu.vector, cpu.error
         if first == DF:
             cpu.chain[cpu.chained & 7] = vector << 32 | error
             cpu.chained += 1
+            cpu.external = 0
             return False
         if first >= 0 and ((contributory(first) and contributory(vector)) or (first == PF and (contributory(vector) or vector == PF))):
             cpu.chain[cpu.chained & 7] = vector << 32 | error
@@ -209,7 +211,6 @@ def raise_exception(cpu, count):
         try:
             deliver(cpu, vector, error, has_error_code(vector) and cpu.cr0 & S.PE != 0, False)
         except Exception:
-            cpu.external = 1
             continue
         cpu.external = 0
         return True
@@ -243,8 +244,10 @@ def into(cpu):
 
 @kernel
 def int1(cpu):
-    """ICEBP: a trap without a check of the gate's DPL."""
+    """ICEBP: a trap without a check of the gate's DPL, and to EXT an event of its own."""
+    cpu.external = 1
     deliver(cpu, DB, 0, False, False)
+    cpu.external = 0
 
 
 # IRET
@@ -297,12 +300,14 @@ def return_to_v86(cpu, sp, offset, selector, image):
     new_sp, new_ss = pop(cpu, sp + 12, 4), pop(cpu, sp + 16, 4) & 0xFFFF
     es, ds = pop(cpu, sp + 20, 4) & 0xFFFF, pop(cpu, sp + 24, 4) & 0xFFFF
     fs, gs = pop(cpu, sp + 28, 4) & 0xFFFF, pop(cpu, sp + 32, 4) & 0xFFFF
+    if offset > 0xFFFF:
+        fault(cpu, GP, 0)
     set_eflags(cpu, image, KEPT | F.VM | F.VIF | F.VIP)
     cpu.cpl = 3
     for s, v in ((S.CS, selector), (S.SS, new_ss), (S.ES, es), (S.DS, ds), (S.FS, fs), (S.GS, gs)):
         set_segment(cpu, s, v, v << 4, 0xFFFF, V86_DATA)
     cpu.reg[S.ESP] = new_sp
-    cpu.next = offset & 0xFFFF
+    cpu.next = offset
 
 
 # EFLAGS

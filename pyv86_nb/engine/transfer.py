@@ -35,7 +35,7 @@ from .tasks import CALL, JMP, switch_task, task_gate
 def load_code(cpu, selector, at, low, high, cpl, offset):
     """CS from a checked descriptor, with RPL := cpl; #GP(0) when the offset is beyond the limit."""
     if offset > limit_of(low, high):
-        fault(cpu, GP, 0)
+        fault(cpu, GP, cpu.external)
     high = set_accessed(cpu, at, high)
     cpu.cpl = cpl
     set_segment(cpu, S.CS, selector & 0xFFFC | cpl, base_of(low, high), limit_of(low, high), rights_of(high))
@@ -183,12 +183,12 @@ def call_gate(cpu, low, high, size):
     old_sp, old_ss = cpu.reg[S.ESP], cpu.reg[S.SELECTORS + S.SS]
     new_ss, sp = inner_stack(cpu, dpl)
     user = 1 if dpl == 3 else 0
-    sp = push_inner(cpu, sp, size, old_ss, user)
-    sp = push_inner(cpu, sp, size, old_sp, user)
+    sp = push_inner(cpu, new_ss, sp, size, old_ss, user)
+    sp = push_inner(cpu, new_ss, sp, size, old_sp, user)
     for i in range(count - 1, -1, -1):
-        sp = push_inner(cpu, sp, size, load(cpu, S.SS, stack_offset(cpu, old_sp + i * size), size), user)
-    sp = push_inner(cpu, sp, size, cpu.reg[S.SELECTORS + S.CS], user)
-    sp = push_inner(cpu, sp, size, cpu.next, user)
+        sp = push_inner(cpu, new_ss, sp, size, load(cpu, S.SS, stack_offset(cpu, old_sp + i * size), size), user)
+    sp = push_inner(cpu, new_ss, sp, size, cpu.reg[S.SELECTORS + S.CS], user)
+    sp = push_inner(cpu, new_ss, sp, size, cpu.next, user)
     load_code(cpu, target, at, low, high, dpl, offset)
     copy_segment(cpu, S.SS, S.NEW, new_ss)
     set_sp(cpu, sp)
@@ -230,12 +230,12 @@ def inner_stack(cpu, level):
 
 
 @kernel
-def push_inner(cpu, sp, size, v, user):
-    """A push to the stack in NEW; a violation of its limit is #SS(selector)."""
+def push_inner(cpu, ss, sp, size, v, user):
+    """A push to the stack ss, which is in NEW; a violation of its limit is #SS(selector)."""
     new = cpu.segment[S.NEW]
     sp = (sp - size) & (0xFFFFFFFF if new.rights & 0x4000 else 0xFFFF)
     if sp < new.write.first or sp + size - 1 > new.write.last:
-        fault(cpu, SS, cpu.external)
+        fault(cpu, SS, ss & 0xFFFC | cpu.external)
     write(cpu, (new.base + sp) & 0xFFFFFFFF, size, v, user)
     return sp
 
