@@ -136,7 +136,7 @@ def device_write(cpu, physical, size, v):
         mark_dirty(cpu, page)
         poke(cpu.host + ((frame - 1) << 12) + (physical & 4095), size, v)
         if peek(cpu.page_flags + page, 1) & S.CODE and overlaps_code(cpu, physical & 0xFFFFFFFF, size):
-            note_stale(cpu, physical & 0xFFFFFFFF)
+            note_stale(cpu, physical & 0xFFFFFFFF, size)
 
 
 @kernel

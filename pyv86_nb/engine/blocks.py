@@ -467,9 +467,10 @@ def drop(t, b):
 
 
 @kernel
-def drop_written(cpu, t, physical):
-    """Code on the line of this physical address was, or will be, written: drop the blocks that cover it."""
-    page, line = physical >> 12, physical >> LINE
+def drop_written(cpu, t, physical, size):
+    """These bytes, on a line with code, were written: drop the blocks that cover one.  Those beside them stay: DOS keeps its
+    data between its code."""
+    page = physical >> 12
     b, keep = num(t.page_first[page]), 0
     poke(cpu.code_lines + 16 * page, 8, 0)
     poke(cpu.code_lines + 16 * page + 8, 8, 0)
@@ -477,7 +478,7 @@ def drop_written(cpu, t, physical):
         k = t.blocks[b]
         following = k.next
         if k.alive and (k.of == 0 or t.blocks[k.of].alive):
-            if k.physical >> LINE <= line <= (k.physical + k.size - 1) >> LINE:
+            if k.physical < physical + size and physical < k.physical + k.size:
                 drop(t, b)
             else:
                 set_lines(cpu, k.physical, k.size)

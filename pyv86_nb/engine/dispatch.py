@@ -110,7 +110,7 @@ def drop_stale(cpu, t):
         B.flush(cpu, t)
     else:
         for i in range(cpu.stales):
-            B.drop_written(cpu, t, cpu.stale[i])
+            B.drop_written(cpu, t, cpu.stale[i] & 0xFFFFFFFF, cpu.stale[i] >> 32)
     cpu.stales = 0
 
 
