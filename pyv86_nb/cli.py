@@ -8,7 +8,6 @@ Exit status of `run`: 0 when every `--until` was met (or none was given and the 
 from __future__ import annotations
 
 import argparse
-import importlib
 import json
 import os
 import sys
@@ -180,13 +179,16 @@ class progress:
         self.bar: Any = None
 
     def __enter__(self) -> progress:
-        self.cache: Any = importlib.import_module("pyv86_nb.engine.cache")
-        self.before = self.cache.progress
-        self.cache.progress = None if self.quiet else self.tell
+        from pyv86_nb.engine import cache
+
+        self.before: Callable[[int, int, str], None] | None = cache.progress
+        cache.progress = None if self.quiet else self.tell      # type: ignore[assignment]
         return self
 
     def __exit__(self, *_: object) -> None:
-        self.cache.progress = self.before
+        from pyv86_nb.engine import cache
+
+        cache.progress = self.before                            # type: ignore[assignment]
         if self.bar is not None:
             self.bar.close()
         elif self.shown:
@@ -201,7 +203,8 @@ class progress:
             try:
                 from tqdm import tqdm
 
-                self.bar = tqdm(total=total, desc="compiling, once per machine", bar_format="{desc}: {percentage:3.0f}% {bar} {elapsed}", file=sys.stderr)
+                bar = "{desc}: {percentage:3.0f}% {bar} {elapsed}"
+                self.bar = tqdm(total=total, desc="compiling, once per machine", bar_format=bar, file=sys.stderr)
             except ImportError:
                 self.bar = None
         if self.bar is not None:
