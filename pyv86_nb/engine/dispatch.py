@@ -363,7 +363,7 @@ def run(cpu, t):
                 cpu.eip = cpu.next
             else:
                 cpu.budget += 1
-                stepped = False
+                stepped = stepping and cpu.vector == AGAIN         # an iteration is a step too
                 if cpu.vector == NEEDS_PYTHON:
                     return PYTHON_STEP
                 faulted = cpu.vector != AGAIN

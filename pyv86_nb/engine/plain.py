@@ -186,7 +186,9 @@ class Plain(Operands):
         try:
             number = self.step()
         except Fault:
-            return cpu.vector == AGAIN or raise_exception(cpu, True)
+            if cpu.vector != AGAIN:
+                return raise_exception(cpu, True)
+            number = -1                                 # an iteration is a step too
         if stepping and cpu.shadow == 0 and number not in SINGLE_STEP_ENDS:
             cpu.dr[6] |= 0x4000
             cpu.vector, cpu.error = DB, 0

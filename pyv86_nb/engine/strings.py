@@ -5,6 +5,8 @@ repeated instruction takes a tick; when the ticks of the slice are used up the i
 
     elements are done while   count > 0 and budget >= 0      (the budget is that after the instruction itself)
     it is finished if         count = 0 and budget >= 0
+
+With TF set one element is done: the trap comes after each of them (vol. 3, 17.3.1.4).
 """
 from numba.extending import register_jitable as kernel
 
@@ -43,15 +45,27 @@ def take_one(cpu, n):
 
 
 @kernel
+def early(cpu):
+    """It is done with a tick that the slice has not; the next slice pays."""
+    if cpu.budget < 0:
+        cpu.budget += 1
+        cpu.extra -= 1
+
+
+@kernel
 def finish(cpu, over):
     """Leave the instruction: done, or to be begun again."""
+    if over and cpu.eflags & F.TF:
+        early(cpu)                                      # the trap is one of the instruction, not of one begun again for nothing
     if cpu.repeat and not (over and cpu.budget >= 0):
         fault(cpu, AGAIN, 0)
 
 
 @kernel
-def running(cpu):
-    return index(cpu, S.ECX) != 0 and cpu.budget >= 0
+def running(cpu, left):
+    """left: what the count was at the beginning."""
+    count = index(cpu, S.ECX)
+    return count != 0 and cpu.budget >= 0 and (count == left or cpu.eflags & F.TF == 0)
 
 
 @kernel
@@ -89,7 +103,7 @@ def room(cpu, register, size, s, writing):
 @kernel
 def bulk(cpu, size, moving):
     """Many elements of MOVS or STOS in one go, within a page of plain memory; 0 when that cannot be done here."""
-    if cpu.eflags & F.DF:
+    if cpu.eflags & (F.DF | F.TF):
         return 0
     n = room(cpu, S.EDI, size, S.ES, True)
     if moving:
@@ -129,7 +143,8 @@ def movs(cpu):
     if cpu.repeat == 0:
         movs_one(cpu, size)
         return
-    while running(cpu):
+    left = index(cpu, S.ECX)
+    while running(cpu, left):
         if bulk(cpu, size, True) == 0:
             movs_one(cpu, size)
             take_one(cpu, 1)
@@ -142,7 +157,8 @@ def stos(cpu):
     if cpu.repeat == 0:
         stos_one(cpu, size)
         return
-    while running(cpu):
+    left = index(cpu, S.ECX)
+    while running(cpu, left):
         if bulk(cpu, size, False) == 0:
             stos_one(cpu, size)
             take_one(cpu, 1)
@@ -155,7 +171,8 @@ def lods(cpu):
     if cpu.repeat == 0:
         lods_one(cpu, size)
         return
-    while running(cpu):
+    left = index(cpu, S.ECX)
+    while running(cpu, left):
         lods_one(cpu, size)
         take_one(cpu, 1)
     finish(cpu, index(cpu, S.ECX) == 0)
@@ -186,15 +203,15 @@ def compare_loop(cpu, size, scanning):
     if cpu.repeat == 0:
         scas_one(cpu, size) if scanning else cmps_one(cpu, size)
         return
-    stop, over = False, index(cpu, S.ECX) == 0
-    while running(cpu) and not stop:
+    left = index(cpu, S.ECX)
+    stop, over = False, left == 0
+    while running(cpu, left) and not stop:
         scas_one(cpu, size) if scanning else cmps_one(cpu, size)
         take_one(cpu, 1)
         stop = (F.zero(cpu.result) == 1) == (cpu.repeat == REPNE)
         over = stop or index(cpu, S.ECX) == 0
-    if stop and cpu.budget < 0:                         # the condition is in the flags, which are architectural: it is done,
-        cpu.budget += 1                                 # one tick early, rather than forgotten
-        cpu.extra -= 1
+    if stop:
+        early(cpu)                                      # the condition is in the flags, and would be forgotten
     finish(cpu, over)
 
 
@@ -231,7 +248,8 @@ def io_loop(cpu, reading):
     if cpu.repeat == 0:
         ins_one(cpu, size) if reading else outs_one(cpu, size)
         return
-    while running(cpu):
+    left = index(cpu, S.ECX)
+    while running(cpu, left):
         ins_one(cpu, size) if reading else outs_one(cpu, size)
         take_one(cpu, 1)
     finish(cpu, index(cpu, S.ECX) == 0)

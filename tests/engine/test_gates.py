@@ -1,7 +1,32 @@
 """Far transfers between privilege levels: SDM volume 3, 5.8, and volume 2, CALL, JMP and RET."""
 import pytest
-from protected_machine import (CALL16, CALL32, CODE, CODE_OF, CONFORM, DATA, DATA_OF, EXPAND_DOWN, FREE, GP, NP, R_CODE, R_DATA, SS, STACK,
-                               TASK_GATE, TIERS, TS, TSS, TSS32_BUSY, W_DATA, X_CODE, Machine, gate, segment)
+from protected_machine import (
+    CALL16,
+    CALL32,
+    CODE,
+    CODE_OF,
+    CONFORM,
+    DATA,
+    DATA_OF,
+    EXPAND_DOWN,
+    FREE,
+    GP,
+    NP,
+    R_CODE,
+    R_DATA,
+    SS,
+    STACK,
+    TASK_GATE,
+    TIERS,
+    TS,
+    TSS,
+    TSS32_BUSY,
+    W_DATA,
+    X_CODE,
+    Machine,
+    gate,
+    segment,
+)
 
 X, Y, Z = FREE * 8, FREE * 8 + 8, FREE * 8 + 16         # selectors under test
 INNER = 0x12000                                         # code behind gates
