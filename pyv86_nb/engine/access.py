@@ -15,8 +15,7 @@ from .paging import MAY_WRITE, note_stale, walk
 from .raw import MEMORY_READ, MEMORY_WRITE, REGION_SHIFT, io, peek, poke
 
 DONE, DEVICE, WATCHED = range(3)                        # what `fill` says
-LINE = 5                                                # code is remembered by lines of 32 bytes
-WHOLE_PAGE = 0xFFFFF000
+WHOLE_PAGE, WIDEST = 0xFFFFF000, 8                      # what a TLB entry compares at most; bytes of the widest access
 
 
 # SEGMENTS
@@ -37,10 +36,17 @@ def logical(cpu, s, offset, size, write):
 # PAGES
 
 @kernel
+def bits_between(first, last):
+    """Bits first..last (0-63) set."""
+    return -1 if last - first == 63 else ((1 << (last - first + 1)) - 1) << first
+
+
+@kernel
 def overlaps_code(cpu, physical, size):
     """Whether translated code covers any of the lines (within one page)."""
-    for at in range(physical >> LINE, ((physical + size - 1) >> LINE) + 1):
-        if peek(cpu.code_lines + 16 * (physical >> 12) + 8 * (at >> 6 & 1), 8) >> (at & 63) & 1:
+    first, last = physical >> S.LINE, (physical + size - 1) >> S.LINE
+    for word in range(first >> 6, (last >> 6) + 1):
+        if peek(cpu.code_lines + 8 * word, 8) & bits_between(max(first - 64 * word, 0), min(last - 64 * word, 63)):
             return True
     return False
 
@@ -54,13 +60,13 @@ def mark_dirty(cpu, page):
 
 @kernel
 def free_window(cpu, physical, size):
-    """The mask of the largest aligned block of the page around the access that no translated code touches, or 0.  The line
-    before it is free too: the end of an access is what is compared, and it may begin there."""
+    """The mask of the largest aligned block of the page around the access that no translated code touches, or 0.  The bytes
+    before it are free too: the end of an access is what is compared, and it may begin there."""
     last = physical + size - 1
-    window, n = 0, 1 << LINE
+    window, n = 0, 1 << S.LINE
     while n <= 2048:
         start = physical & ~(n - 1)
-        before = 1 if start & 4095 else 0
+        before = WIDEST - 1 if start & 4095 else 0
         if last < start + n:
             if overlaps_code(cpu, start - before, n + before):
                 return window

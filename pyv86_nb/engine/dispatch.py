@@ -145,6 +145,7 @@ def begin_bounce(cpu, t, at, linear, size, write, user):
                 poke(t.state_at + BOUNCE + i, 1, device_read(cpu, first + i if i < n else second + i - n, 1))
         cpu.budget += 1
     entry, tag = user_entry(cpu, linear, user), (linear + size - 1) & 0xFFFFF000
+    cpu.saved_read, cpu.saved_write, cpu.saved_host, cpu.saved_window = entry.read, entry.write, entry.host, entry.window
     entry.read, entry.write, entry.host = tag, tag if write else S.INVALID, t.state_at + BOUNCE - linear
     entry.window = WHOLE_PAGE
     cpu.bounced, cpu.bounce_first, cpu.bounce_second = 2 if write else 1, first, second
@@ -154,10 +155,10 @@ def begin_bounce(cpu, t, at, linear, size, write, user):
 
 @kernel
 def end_bounce(cpu, t, done):
-    """The buffer to where it belongs, if the instruction wrote it, and the TLB entry away."""
+    """The buffer to where it belongs, if the instruction wrote it, and the TLB entry as it was."""
     linear, size = cpu.bounce_linear, cpu.bounce_size
     entry = user_entry(cpu, linear, is_user(cpu))
-    entry.read, entry.write = S.INVALID, S.INVALID
+    entry.read, entry.write, entry.host, entry.window = cpu.saved_read, cpu.saved_write, cpu.saved_host, cpu.saved_window
     if cpu.bounced == 2 and done:
         n, buffer = min(size, 4096 - (linear & 4095)), t.state_at + BOUNCE
         if n == size:
