@@ -210,8 +210,9 @@ def compare_loop(cpu, size, scanning):
         take_one(cpu, 1)
         stop = (F.zero(cpu.result) == 1) == (cpu.repeat == REPNE)
         over = stop or index(cpu, S.ECX) == 0
-    if stop:
-        early(cpu)                                      # the condition is in the flags, and would be forgotten
+    if stop:                                            # the condition is in the flags, and would be forgotten: this element's tick
+        cpu.budget += 1                                 # is the instruction's own, so that it never needs one that the slice has not
+        cpu.extra -= 1
     finish(cpu, over)
 
 

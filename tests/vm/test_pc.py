@@ -145,7 +145,7 @@ def test_without_seabios_the_apt_command_is_named(monkeypatch):
 # FREEDOS
 
 def test_dir_ver_and_mem(dos):
-    for command, answer in (("dir", "bytes free"), ("ver", "FreeCom version"), ("memory", "bytes free for")):
+    for command, answer in (("dir", "bytes free"), ("ver", "FreeCom version"), ("memory", "Heap  ")):
         dos.keyboard.type(f"{command}\n")
         assert dos.run(until=answer, timeout=30).reason == "until", text(dos)
         assert dos.run(until="A:\\>", timeout=30).reason == "until", text(dos)
