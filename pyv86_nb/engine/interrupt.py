@@ -121,14 +121,14 @@ def deliver_inner(cpu, at, low, high, target, offset, size, dpl, image, cs, erro
     new_ss, sp = inner_stack(cpu, dpl)
     if v86:
         for s in (S.GS, S.FS, S.DS, S.ES):
-            sp = push_inner(cpu, sp, size, cpu.reg[S.SELECTORS + s], 0)
-    sp = push_inner(cpu, sp, size, old_ss, 0)
-    sp = push_inner(cpu, sp, size, old_sp, 0)
-    sp = push_inner(cpu, sp, size, image, 0)
-    sp = push_inner(cpu, sp, size, cs, 0)
-    sp = push_inner(cpu, sp, size, cpu.next, 0)
+            sp = push_inner(cpu, new_ss, sp, size, cpu.reg[S.SELECTORS + s], 0)
+    sp = push_inner(cpu, new_ss, sp, size, old_ss, 0)
+    sp = push_inner(cpu, new_ss, sp, size, old_sp, 0)
+    sp = push_inner(cpu, new_ss, sp, size, image, 0)
+    sp = push_inner(cpu, new_ss, sp, size, cs, 0)
+    sp = push_inner(cpu, new_ss, sp, size, cpu.next, 0)
     if with_error:
-        sp = push_inner(cpu, sp, size, error, 0)
+        sp = push_inner(cpu, new_ss, sp, size, error, 0)
     load_code(cpu, target, at, low, high, dpl, offset)
     copy_segment(cpu, S.SS, S.NEW, new_ss)
     set_sp(cpu, sp)
@@ -180,6 +180,8 @@ def raise_exception(cpu, count):
     first = -1
     while True:
         vector, error = cpu.vector, cpu.error
+        if cpu.external and 10 <= vector <= 13:
+            error |= 1                                  # EXT: raised while something that no INT asked for was delivered
         if first == DF:
             cpu.chain[cpu.chained & 7] = vector << 32 | error
             cpu.chained += 1
@@ -193,11 +195,10 @@ def raise_exception(cpu, count):
         cpu.chained += 1
         if vector != DB and vector != BP and vector != OF and vector != DF:
             cpu.eflags |= F.RF                          # of a fault; the image that is pushed has it set
-        cpu.next = cpu.eip
+        cpu.next, cpu.external = cpu.eip, 1
         try:
             deliver(cpu, vector, error, has_error_code(vector) and cpu.cr0 & S.PE != 0, False)
         except Exception:
-            cpu.external = 1
             continue
         cpu.external = 0
         return True
@@ -327,7 +328,7 @@ def cli(cpu):
 def sti(cpu):
     need_iopl(cpu)
     if cpu.eflags & F.IF == 0:
-        cpu.shadow = 1                                  # the next instruction still runs before an interrupt is taken
+        cpu.shadow = S.AFTER_STI                        # the next instruction still runs before an interrupt is taken
     cpu.eflags |= F.IF
     cpu.attention = 1
 

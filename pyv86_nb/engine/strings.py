@@ -89,7 +89,7 @@ def room(cpu, register, size, s, writing):
 @kernel
 def bulk(cpu, size, moving):
     """Many elements of MOVS or STOS in one go, within a page of plain memory; 0 when that cannot be done here."""
-    if cpu.eflags & F.DF:
+    if cpu.eflags & (F.DF | F.TF):                      # TF: a trap after each element
         return 0
     n = room(cpu, S.EDI, size, S.ES, True)
     if moving:
@@ -132,6 +132,8 @@ def movs(cpu):
         if bulk(cpu, size, True) == 0:
             movs_one(cpu, size)
             take_one(cpu, 1)
+        if cpu.eflags & F.TF:
+            break
     finish(cpu, index(cpu, S.ECX) == 0)
 
 
@@ -145,6 +147,8 @@ def stos(cpu):
         if bulk(cpu, size, False) == 0:
             stos_one(cpu, size)
             take_one(cpu, 1)
+        if cpu.eflags & F.TF:
+            break
     finish(cpu, index(cpu, S.ECX) == 0)
 
 
@@ -157,6 +161,8 @@ def lods(cpu):
     while running(cpu):
         lods_one(cpu, size)
         take_one(cpu, 1)
+        if cpu.eflags & F.TF:
+            break
     finish(cpu, index(cpu, S.ECX) == 0)
 
 
@@ -191,6 +197,8 @@ def compare_loop(cpu, size, scanning):
         take_one(cpu, 1)
         stop = (F.zero(cpu.result) == 1) == (cpu.repeat == REPNE)
         over = stop or index(cpu, S.ECX) == 0
+        if cpu.eflags & F.TF:
+            break
     if stop and cpu.budget < 0:                         # the condition is in the flags, which are architectural: it is done,
         cpu.budget += 1                                 # one tick early, rather than forgotten
         cpu.extra -= 1
@@ -233,6 +241,8 @@ def io_loop(cpu, reading):
     while running(cpu):
         ins_one(cpu, size) if reading else outs_one(cpu, size)
         take_one(cpu, 1)
+        if cpu.eflags & F.TF:
+            break
     finish(cpu, index(cpu, S.ECX) == 0)
 
 

@@ -38,7 +38,8 @@ def far_operand(cpu):
     if cpu.opcode != 0xFF:                              # 9A, EA: in the instruction
         return cpu.immediate2, cpu.immediate & (0xFFFFFFFF if size == 4 else 0xFFFF)
     at, user = logical(cpu, cpu.of_segment, cpu.offset, size + 2, 0), is_user(cpu)
-    return read(cpu, (at + size) & 0xFFFFFFFF, 2, user), read(cpu, at, size, user)
+    offset = read(cpu, at, size, user)
+    return read(cpu, (at + size) & 0xFFFFFFFF, 2, user), offset
 
 
 @kernel
@@ -164,12 +165,12 @@ def call_gate(cpu, low, high, size):
     old_sp, old_ss = cpu.reg[S.ESP], cpu.reg[S.SELECTORS + S.SS]
     new_ss, sp = inner_stack(cpu, dpl)
     user = 1 if dpl == 3 else 0
-    sp = push_inner(cpu, sp, size, old_ss, user)
-    sp = push_inner(cpu, sp, size, old_sp, user)
+    sp = push_inner(cpu, new_ss, sp, size, old_ss, user)
+    sp = push_inner(cpu, new_ss, sp, size, old_sp, user)
     for i in range(count - 1, -1, -1):
-        sp = push_inner(cpu, sp, size, load(cpu, S.SS, stack_offset(cpu, old_sp + i * size), size), user)
-    sp = push_inner(cpu, sp, size, cpu.reg[S.SELECTORS + S.CS], user)
-    sp = push_inner(cpu, sp, size, cpu.next, user)
+        sp = push_inner(cpu, new_ss, sp, size, load(cpu, S.SS, stack_offset(cpu, old_sp + i * size), size), user)
+    sp = push_inner(cpu, new_ss, sp, size, cpu.reg[S.SELECTORS + S.CS], user)
+    sp = push_inner(cpu, new_ss, sp, size, cpu.next, user)
     load_code(cpu, target, at, low, high, dpl, offset)
     copy_segment(cpu, S.SS, S.NEW, new_ss)
     set_sp(cpu, sp)
@@ -211,12 +212,12 @@ def inner_stack(cpu, level):
 
 
 @kernel
-def push_inner(cpu, sp, size, v, user):
+def push_inner(cpu, selector, sp, size, v, user):
     """A push to the stack in NEW; a violation of its limit is #SS(selector)."""
     new = cpu.segment[S.NEW]
     sp = (sp - size) & (0xFFFFFFFF if new.rights & 0x4000 else 0xFFFF)
     if sp < new.write.first or sp + size - 1 > new.write.last:
-        fault(cpu, SS, cpu.external)
+        fault(cpu, SS, selector & 0xFFFC | cpu.external)
     write(cpu, (new.base + sp) & 0xFFFFFFFF, size, v, user)
     return sp
 
