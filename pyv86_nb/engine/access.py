@@ -160,10 +160,10 @@ def read_slowly(cpu, linear, size, user):
         if fill(cpu, linear, size, 0, user) == DONE:
             return peek(host_address(cpu, linear, size, 0, user), size)
         return device_read(cpu, walk(cpu, linear, 0, user), size)
-    probe(cpu, linear, size, 0, user)
-    v = 0
+    n, v = 4096 - (linear & 4095), 0
+    first, second = walk(cpu, linear, 0, user), walk(cpu, (linear + n) & 0xFFFFFFFF, 0, user)
     for i in range(size):
-        v |= device_read(cpu, walk(cpu, (linear + i) & 0xFFFFFFFF, 0, user), 1) << 8 * i
+        v |= device_read(cpu, first + i if i < n else second + i - n, 1) << 8 * i
     return v
 
 
@@ -184,9 +184,10 @@ def write_slowly(cpu, linear, size, v, user):
         else:
             device_write(cpu, walk(cpu, linear, 1, user), size, v)
         return
-    probe(cpu, linear, size, 1, user)
+    n = 4096 - (linear & 4095)
+    first, second = walk(cpu, linear, 1, user), walk(cpu, (linear + n) & 0xFFFFFFFF, 1, user)
     for i in range(size):
-        device_write(cpu, walk(cpu, (linear + i) & 0xFFFFFFFF, 1, user), 1, v >> 8 * i & 255)
+        device_write(cpu, first + i if i < n else second + i - n, 1, v >> 8 * i & 255)
 
 
 @kernel
@@ -194,7 +195,7 @@ def probe(cpu, linear, size, write, user):
     """#PF now if any byte of the access would fault: after this the access cannot fail."""
     walk(cpu, linear, write, user)
     if (linear & 4095) + size > 4096:
-        walk(cpu, (linear + size - 1) & 0xFFFFFFFF, write, user)
+        walk(cpu, (linear + size - 1) & 0xFFFFF000, write, user)           # CR2 is the first byte of that page
 
 
 # SHORTHANDS FOR KERNELS

@@ -126,7 +126,9 @@ def put_address(t, k, mode, d, left, s, wide, scale, base, index, disp, size, wr
     """The handler that computes an address: linear, checked against its segment, or a bare offset."""
     if not linear or is_flat(mode, s):
         first = EA32 if wide else EA16
-        return put(t, k, t.special[first + scale], d, left, disp, base, index, 0)
+        k = put(t, k, t.special[first + scale], d, left, disp, base, index, 0)
+        t.plan[k - 1].base = BASE0 + s * SEGMENT_STRIDE                    # whose it is, should the access wrap at 4 GiB
+        return k
     first = SEGMENT_EA32 if wide else SEGMENT_EA16
     k = put(t, k, t.special[first + scale], d, left, disp, base, index, 0)
     q = t.plan[k - 1]

@@ -30,6 +30,7 @@ FAULTED = -1
 TWIN = -1                                               # `left` of a record in a twin, which gives back one tick
 KEPT, APART, SCRATCH = range(3)
 NO_CONTEXT = 1 << 62
+SS_BASE = B.BASE0 + S.SS * R.SEGMENT_STRIDE
 
 
 # WITH EXCEPTIONS TURNED INTO ANSWERS
@@ -367,10 +368,14 @@ def run(cpu, t):
                 stepped = stepping and cpu.vector == AGAIN         # an iteration is a step too
                 if cpu.vector == NEEDS_PYTHON:
                     return PYTHON_STEP
-                faulted = cpu.vector != AGAIN
+                faulted = cpu.vector != AGAIN           # TF traps after each element of a repeated instruction
         elif why == R.READ or why == R.WRITE:
             linear, size, write, user = cpu.address, cpu.access, 1 if why == R.WRITE else 0, is_user(cpu)
             answer = DEVICE if (linear & 4095) + size > 4096 else try_fill(cpu, linear, size, write, user)
+            before = t.records[restart_at(t, at)]
+            if linear + size > 1 << 32 and num(before.sid) < t.special[B.SEGMENT_EA16]:
+                answer, cpu.error = FAULTED, 0          # beyond the limit of a flat segment
+                cpu.vector = SS if num(before.base) == SS_BASE else GP
             if answer == DONE:
                 resume = restart_at(t, at)
                 continue
@@ -398,9 +403,9 @@ def run(cpu, t):
             cpu.vector = GP
             if why == R.DIVIDE_ERROR:
                 cpu.vector = DIVIDE
-            elif why == R.SEGMENT_FAULT and num(r.base) == B.BASE0 + S.SS * R.SEGMENT_STRIDE:
+            elif why == R.SEGMENT_FAULT and num(r.base) == SS_BASE:
                 cpu.vector = SS
-        if not faulted and stepped and cpu.shadow == 0 and not ends_single_step(number):
+        if not faulted and stepped and cpu.shadow != S.AFTER_MOV_SS and not ends_single_step(number):
             cpu.dr[6] |= 0x4000
             cpu.vector, cpu.error, faulted = DB, 0, True
         if faulted:

@@ -25,6 +25,7 @@ TLB = np.dtype([("read", "u4"), ("write", "u4"), ("host", "i8"), ("window", "u4"
 FETCH = np.dtype([("page", "i8"), ("frame", "i8")])                        # linear page | user << 20, physical page
 JUMP = np.dtype([("tag", "i8"), ("code", "i8")])                           # context << 32 | EIP, where its code is
 CONTEXT = np.dtype([("base", "i8"), ("mode", "i8"), ("id", "i8")])
+AFTER_STI, AFTER_MOV_SS = 1, 2                          # shadow: no interrupt yet; no interrupt and no debug trap
 STALE = 64                                                                  # pages of code written by kernels, remembered
 
 I8 = "i8"
