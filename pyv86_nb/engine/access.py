@@ -154,7 +154,7 @@ def probe(cpu, linear, size, write, user):
     """#PF now if any byte of the access would fault: after this the access cannot fail."""
     walk(cpu, linear, write, user)
     if (linear & 4095) + size > 4096:
-        walk(cpu, (linear + size - 1) & 0xFFFFFFFF, write, user)
+        walk(cpu, (linear + size - 1) & 0xFFFFF000, write, user)       # CR2 is the first byte that is missing
 
 
 # SHORTHANDS FOR KERNELS
