@@ -15,8 +15,7 @@ from .paging import MAY_WRITE, note_stale, walk
 from .raw import MEMORY_READ, MEMORY_WRITE, REGION_SHIFT, io, peek, poke
 
 DONE, DEVICE, WATCHED = range(3)                        # what `fill` says
-LINE = 5                                                # code is remembered by lines of 32 bytes
-WHOLE_PAGE = 0xFFFFF000
+WHOLE_PAGE, WIDEST = 0xFFFFF000, 8                      # what a TLB entry compares at most; bytes of the widest access
 
 
 # SEGMENTS
@@ -37,10 +36,17 @@ def logical(cpu, s, offset, size, write):
 # PAGES
 
 @kernel
+def bits_between(first, last):
+    """Bits first..last (0-63) set."""
+    return -1 if last - first == 63 else ((1 << (last - first + 1)) - 1) << first
+
+
+@kernel
 def overlaps_code(cpu, physical, size):
     """Whether translated code covers any of the lines (within one page)."""
-    for at in range(physical >> LINE, ((physical + size - 1) >> LINE) + 1):
-        if peek(cpu.code_lines + 16 * (physical >> 12) + 8 * (at >> 6 & 1), 8) >> (at & 63) & 1:
+    first, last = physical >> S.LINE, (physical + size - 1) >> S.LINE
+    for word in range(first >> 6, (last >> 6) + 1):
+        if peek(cpu.code_lines + 8 * word, 8) & bits_between(max(first - 64 * word, 0), min(last - 64 * word, 63)):
             return True
     return False
 
@@ -54,13 +60,13 @@ def mark_dirty(cpu, page):
 
 @kernel
 def free_window(cpu, physical, size):
-    """The mask of the largest aligned block of the page around the access that no translated code touches, or 0.  The line
-    before it is free too: the end of an access is what is compared, and it may begin there."""
+    """The mask of the largest aligned block of the page around the access that no translated code touches, or 0.  The bytes
+    before it are free too: the end of an access is what is compared, and it may begin there."""
     last = physical + size - 1
-    window, n = 0, 1 << LINE
+    window, n = 0, 1 << S.LINE
     while n <= 2048:
         start = physical & ~(n - 1)
-        before = 1 if start & 4095 else 0
+        before = WIDEST - 1 if start & 4095 else 0
         if last < start + n:
             if overlaps_code(cpu, start - before, n + before):
                 return window
@@ -154,10 +160,10 @@ def read_slowly(cpu, linear, size, user):
         if fill(cpu, linear, size, 0, user) == DONE:
             return peek(host_address(cpu, linear, size, 0, user), size)
         return device_read(cpu, walk(cpu, linear, 0, user), size)
-    probe(cpu, linear, size, 0, user)
-    v = 0
+    n, v = 4096 - (linear & 4095), 0
+    first, second = walk(cpu, linear, 0, user), walk(cpu, (linear + n) & 0xFFFFFFFF, 0, user)
     for i in range(size):
-        v |= device_read(cpu, walk(cpu, (linear + i) & 0xFFFFFFFF, 0, user), 1) << 8 * i
+        v |= device_read(cpu, first + i if i < n else second + i - n, 1) << 8 * i
     return v
 
 
@@ -178,9 +184,10 @@ def write_slowly(cpu, linear, size, v, user):
         else:
             device_write(cpu, walk(cpu, linear, 1, user), size, v)
         return
-    probe(cpu, linear, size, 1, user)
+    n = 4096 - (linear & 4095)
+    first, second = walk(cpu, linear, 1, user), walk(cpu, (linear + n) & 0xFFFFFFFF, 1, user)
     for i in range(size):
-        device_write(cpu, walk(cpu, (linear + i) & 0xFFFFFFFF, 1, user), 1, v >> 8 * i & 255)
+        device_write(cpu, first + i if i < n else second + i - n, 1, v >> 8 * i & 255)
 
 
 @kernel
@@ -188,7 +195,7 @@ def probe(cpu, linear, size, write, user):
     """#PF now if any byte of the access would fault: after this the access cannot fail."""
     walk(cpu, linear, write, user)
     if (linear & 4095) + size > 4096:
-        walk(cpu, (linear + size - 1) & 0xFFFFFFFF, write, user)
+        walk(cpu, (linear + size - 1) & 0xFFFFF000, write, user)           # CR2 is the first byte of that page
 
 
 # SHORTHANDS FOR KERNELS

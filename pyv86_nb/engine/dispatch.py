@@ -30,6 +30,7 @@ FAULTED = -1
 TWIN = -1                                               # `left` of a record in a twin, which gives back one tick
 KEPT, APART, SCRATCH = range(3)
 NO_CONTEXT = 1 << 62
+SS_BASE = B.BASE0 + S.SS * R.SEGMENT_STRIDE
 
 
 # WITH EXCEPTIONS TURNED INTO ANSWERS
@@ -145,6 +146,7 @@ def begin_bounce(cpu, t, at, linear, size, write, user):
                 poke(t.state_at + BOUNCE + i, 1, device_read(cpu, first + i if i < n else second + i - n, 1))
         cpu.budget += 1
     entry, tag = user_entry(cpu, linear, user), (linear + size - 1) & 0xFFFFF000
+    cpu.saved_read, cpu.saved_write, cpu.saved_host, cpu.saved_window = entry.read, entry.write, entry.host, entry.window
     entry.read, entry.write, entry.host = tag, tag if write else S.INVALID, t.state_at + BOUNCE - linear
     entry.window = WHOLE_PAGE
     cpu.bounced, cpu.bounce_first, cpu.bounce_second = 2 if write else 1, first, second
@@ -154,10 +156,10 @@ def begin_bounce(cpu, t, at, linear, size, write, user):
 
 @kernel
 def end_bounce(cpu, t, done):
-    """The buffer to where it belongs, if the instruction wrote it, and the TLB entry away."""
+    """The buffer to where it belongs, if the instruction wrote it, and the TLB entry as it was."""
     linear, size = cpu.bounce_linear, cpu.bounce_size
     entry = user_entry(cpu, linear, is_user(cpu))
-    entry.read, entry.write = S.INVALID, S.INVALID
+    entry.read, entry.write, entry.host, entry.window = cpu.saved_read, cpu.saved_write, cpu.saved_host, cpu.saved_window
     if cpu.bounced == 2 and done:
         n, buffer = min(size, 4096 - (linear & 4095)), t.state_at + BOUNCE
         if n == size:
@@ -366,10 +368,14 @@ def run(cpu, t):
                 stepped = stepping and cpu.vector == AGAIN         # an iteration is a step too
                 if cpu.vector == NEEDS_PYTHON:
                     return PYTHON_STEP
-                faulted = cpu.vector != AGAIN
+                faulted = cpu.vector != AGAIN           # TF traps after each element of a repeated instruction
         elif why == R.READ or why == R.WRITE:
             linear, size, write, user = cpu.address, cpu.access, 1 if why == R.WRITE else 0, is_user(cpu)
             answer = DEVICE if (linear & 4095) + size > 4096 else try_fill(cpu, linear, size, write, user)
+            before = t.records[restart_at(t, at)]
+            if linear + size > 1 << 32 and num(before.sid) < t.special[B.SEGMENT_EA16]:
+                answer, cpu.error = FAULTED, 0          # beyond the limit of a flat segment
+                cpu.vector = SS if num(before.base) == SS_BASE else GP
             if answer == DONE:
                 resume = restart_at(t, at)
                 continue
@@ -397,9 +403,9 @@ def run(cpu, t):
             cpu.vector = GP
             if why == R.DIVIDE_ERROR:
                 cpu.vector = DIVIDE
-            elif why == R.SEGMENT_FAULT and num(r.base) == B.BASE0 + S.SS * R.SEGMENT_STRIDE:
+            elif why == R.SEGMENT_FAULT and num(r.base) == SS_BASE:
                 cpu.vector = SS
-        if not faulted and stepped and cpu.shadow == 0 and not ends_single_step(number):
+        if not faulted and stepped and cpu.shadow != S.AFTER_MOV_SS and not ends_single_step(number):
             cpu.dr[6] |= 0x4000
             cpu.vector, cpu.error, faulted = DB, 0, True
         if faulted:

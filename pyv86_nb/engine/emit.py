@@ -133,15 +133,19 @@ class Emit(Operands):
         self.unless(self.ir.name(f"icmp ne ptr {to}, null"), "exit_link")
         self.tail(self.ir.name(f"load ptr, ptr {to}"), to)
 
+    def within(self, to):
+        """Leave with #GP unless `to` is inside the code segment."""
+        if self.checked:
+            limit = self.ir.load(64, self.ir.at("%s", S.offset("segment", "limit", S.CS)))
+            self.unless((to <= limit).bit, "exit_target")
+
     def jump(self, to):
         """to = None: the target in the record.  Otherwise look the address up among recent targets."""
         ir = self.ir
         if to is None:
             self.commit()
             return self.taken()
-        if self.checked:
-            limit = ir.load(64, ir.at("%s", S.offset("segment", "limit", S.CS)))
-            self.unless((to <= limit).bit, "exit_target")
+        self.within(to)
         self.commit()
         ir.store(32, to, ir.at("%s", S.offset("eip")))
         e = ir.at("%s", ((to & (S.JUMPS_SIZE - 1)) << JUMP_SHIFT) + S.offset("jumps"))

@@ -168,6 +168,7 @@ SPECIAL = {
     **{f"pop_to_memory{w}_{k}": simple_form(steps.pop_to_memory, w, k) for w in (16, 32) for k in (16, 32)},
     **{f"mov_segment_{k}": simple_form(steps.mov_segment, 16, src=k) for k in "rm"},
     **{f"pop_segment{w}_{k}": simple_form(steps.pop_segment, w, k) for w in (16, 32) for k in (16, 32)},
+    "load_far_pointer": simple_form(steps.load_far_pointer, 16), "cli": simple_form(steps.cli, 32),
     **{e: cold(e) for e in EXITS}}
 SPECIAL_NAMES = tuple(SPECIAL)
 

@@ -232,7 +232,7 @@ class Processor:
         SEG.set_segment(cpu, S.CS, RESET_CS, 0xFFFF0000, 0xFFFF, SEG.REAL_DATA)
         cpu.eip = RESET_EIP
         cpu.a20 = cpu.a20 or 0xFFFFFFFF
-        cpu.extra, cpu.shut_down = extra, 0
+        cpu.extra, cpu.shut_down, cpu.external, cpu.chained = extra, 0, 0, 0
         self.now = now
         self.forget()
 

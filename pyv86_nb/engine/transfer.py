@@ -57,7 +57,8 @@ def far_operand(cpu):
     if cpu.opcode != 0xFF:                              # 9A, EA: in the instruction
         return cpu.immediate2, cpu.immediate & (0xFFFFFFFF if size == 4 else 0xFFFF)
     at, user = logical(cpu, cpu.of_segment, cpu.offset, size + 2, 0), is_user(cpu)
-    return read(cpu, (at + size) & 0xFFFFFFFF, 2, user), read(cpu, at, size, user)
+    offset = read(cpu, at, size, user)
+    return read(cpu, (at + size) & 0xFFFFFFFF, 2, user), offset
 
 
 @kernel

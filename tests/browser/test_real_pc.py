@@ -51,6 +51,14 @@ def power_on(notebook: Any, machine: str, *cells: str) -> tuple[Any, Any]:
     return page, canvas
 
 
+def first_key(page: Any, canvas: Any, font: dict[bytes, str]) -> None:
+    """A first start ever may still be compiling; fast typing would then overrun the keyboard's sixteen bytes, as on a real PC."""
+    wait_for(page, canvas, font, "100 Hz", 60)
+    canvas.click()
+    page.page.keyboard.press("a", delay=30)
+    wait_for(page, canvas, font, "9Eh up", 60)
+
+
 @pytest.mark.parametrize("firmware", ["none", "seabios"])
 def test_demonstration_disk(notebook, firmware: str, request: pytest.FixtureRequest) -> None:
     machine = "vm = VM(bare='real', clock='wall'); vm.load(0x7C00, demo.program(), entry=0x7C00)"
@@ -60,8 +68,7 @@ def test_demonstration_disk(notebook, firmware: str, request: pytest.FixtureRequ
     page, canvas = power_on(notebook, machine, "vm.pause()")
     font = glyphs.demo_font()
     assert canvas.evaluate("c => c.width > 0")
-    wait_for(page, canvas, font, "100 Hz", 60)
-    canvas.click()
+    first_key(page, canvas, font)
     page.page.keyboard.type("hello from the browser", delay=30)
     wait_for(page, canvas, font, "hello from the browser", 15)
     before = page.pixels(canvas)
@@ -109,8 +116,7 @@ def test_two_pcs_side_by_side(notebook) -> None:
     page.run(0, timeout=FIRST_COMPILE)
     both, font = page.page.locator(CANVAS), glyphs.demo_font()
     for i, word in enumerate(["left", "right"]):
-        wait_for(page, both.nth(i), font, "100 Hz", 60)
-        both.nth(i).click()
+        first_key(page, both.nth(i), font)
         page.page.keyboard.type(word, delay=30)
     for i, (word, other) in enumerate([("left", "right"), ("right", "left")]):
         assert other not in wait_for(page, both.nth(i), font, word, 15).split("100 Hz")[-1]
