@@ -26,6 +26,7 @@ class Inputs:
         self.waiting: deque[Event] = deque()             # append and popleft are atomic: any thread may post
         self.typing: deque[Event] = deque()              # key movements not yet made
         self.next_edge = NEVER
+        self.moved = False                               # something has been applied since the runner last asked
         self.log: list[tuple[int, int, Event]] = []
         self.sequence = itertools.count()
 
@@ -71,4 +72,5 @@ class Inputs:
         return n
 
     def note(self, now: int, event: Event) -> None:
+        self.moved = True
         self.log.append((now, next(self.sequence), event))

@@ -68,7 +68,7 @@ def check(**given: Any) -> Options:
             raise ValueError(f"{name}= is not supported in this version; boot from a floppy image with fda= or fdb=, "
                              "or load code into memory with bare= and vm.load()")
     o = Options(**given)
-    made = dict(
+    made: dict[str, Any] = dict(
         memory=memory_size(o.memory), boot=boot_order(o.boot), clock=one_of("clock", o.clock, CLOCKS), tier=one_of("tier", o.tier, TIERS),
         cpu=one_of("cpu", o.cpu, CPUS), mips=rate(o.mips) / 1e6, rtc=moment(o.rtc), seed=whole("seed", o.seed), bare=bareness(o.bare))
     if made["bare"]:

@@ -18,7 +18,7 @@ from typing import Any
 
 import numpy as np
 
-from . import assembly, disassembly, loader, options, translate
+from . import assembly, disassembly, loader, options, snapshot, translate
 from .drives import Drive, medium
 from .inputs import Inputs
 from .keyboard import Keyboard, Mouse, movements
@@ -27,6 +27,7 @@ from .regs import Registers
 from .runner import Goal, Runner, Waiter, interruptible
 from .screen_view import Screen, view_state
 from .serial import Serial
+from .snapshot import Snapshot
 from .stop import Stop
 from .trace import Traces
 from .watcher import Watcher
@@ -200,7 +201,7 @@ class VM:
             self._runner.waiters.append(waiter)
         try:
             return await asyncio.wait_for(asyncio.shield(done), timeout)
-        except asyncio.TimeoutError:
+        except TimeoutError:
             return self._runner.stop_here("timeout")
         finally:
             if waiter in self._runner.waiters:
@@ -318,13 +319,44 @@ class VM:
         """The page walk of a linear address: `.physical`, each level's entry, or `.why` not."""
         with self._at_rest() as machine:
             get = machine.processor.get
-            dword = lambda at: int.from_bytes(machine.memory.read(at, 4), "little")  # noqa: E731
+            dword = lambda at: int.from_bytes(machine.memory.read(at, 4), "little")
             return translate.walk(int(linear), int(get("cr0")), int(get("cr3")), int(get("cr4")), dword)
 
     def disassemble(self, addr: int | None = None, n: int = 10) -> disassembly.Listing:
         """n instructions from linear address `addr` (default: CS:EIP), as rows with address, bytes, text.  Needs iced-x86."""
         with self._at_rest() as machine:
             return disassembly.listing(machine, self.translate, addr, n)
+
+    # IN TIME
+
+    def snapshot(self) -> Snapshot:
+        """The whole machine at this instruction."""
+        self._settle_inputs()
+        with self._at_rest():
+            return snapshot.take(self)
+
+    def restore(self, s: Snapshot) -> None:
+        """Go to where the snapshot was taken; the machine continues from there bit for bit.
+
+        Raises
+        ------
+        ValueError
+            For a snapshot of a machine with another memory size or firmware; this machine is unchanged.
+        """
+        if not isinstance(s, snapshot.Snapshot):
+            raise TypeError(f"restore() takes a Snapshot, as vm.snapshot() or Snapshot.load(path) make it, not {s!r:.60}")
+        with self._at_rest():
+            self._inputs.waiting.clear()
+            snapshot.put_back(self, s)
+
+    @classmethod
+    def from_snapshot(cls, s: Snapshot, *, tier: str = "auto") -> VM:
+        """A new machine that continues where the snapshot was taken."""
+        if not isinstance(s, snapshot.Snapshot):
+            raise TypeError(f"from_snapshot() takes a Snapshot, as vm.snapshot() or Snapshot.load(path) make it, not {s!r:.60}")
+        vm = cls(**snapshot.options_of(s), tier=tier, fdb=None)
+        vm.restore(s)
+        return vm
 
     # THE NOTEBOOK
 
@@ -360,8 +392,8 @@ class VM:
         self._inputs.post((event, *values))
         self._runner.wake()
 
-    _EVENTS = ("key_down", "key_up", "release_all", "mouse", "button", "paste", "movements", "scancodes", "insert", "eject", "serial", "rate", "reset",
-               "memory", "register")
+    _EVENTS = ("key_down", "key_up", "release_all", "mouse", "button", "paste", "movements", "scancodes", "insert", "eject", "serial",
+               "rate", "reset", "memory", "register")
 
     def _apply(self, event: tuple[Any, ...]) -> None:
         getattr(self, f"_do_{event[0]}")(*event[1:])
@@ -384,10 +416,11 @@ class VM:
     def _do_mouse(self, dx: int, dy: int, wheel: int = 0, buttons: int | None = None) -> None:
         """buttons: as the browser's MouseEvent.buttons, 1 left, 2 right, 4 middle; None: as they are."""
         self._machine.move_mouse(int(dx), int(dy), int(wheel))
-        for n in range(3) if buttons is not None else ():
-            if (buttons ^ self._buttons) >> n & 1:
-                self._machine.mouse_button(n, bool(buttons >> n & 1))
-        self._buttons = self._buttons if buttons is None else buttons
+        pressed = self._buttons if buttons is None else int(buttons)
+        for n in range(3):
+            if (pressed ^ self._buttons) >> n & 1:
+                self._machine.mouse_button(n, bool(pressed >> n & 1))
+        self._buttons = pressed
 
     def _do_button(self, n: int, down: bool) -> None:
         self._machine.mouse_button(n, down)

@@ -3,7 +3,7 @@
 There is no second copy: the very function that Python calls is compiled for the chip's record.  A method that is not a
 kernel has address 0, and the engine goes to Python for it.
 """
-from ..engine import kernel_compiler, unit
+from ..engine import unit
 
 BETWEEN = {"read": 0, "write": 1, "pin": 2, "deadline": 0, "memory read": 2, "memory write": 3, "level": 0}
 
@@ -15,7 +15,7 @@ def hot(board):
     levels = {number: (o.entry.level, o.chip) for number, (o, _) in board.sampled.items()}
     entries = board.doors[1:] + [(f, chip, "level") for f, chip in levels.values()]
     hot_ones = {_name(*e): (e[0], type(e[1]).dtype, BETWEEN[e[2]]) for e in entries if hasattr(e[0], "kernel")}
-    at = unit.addresses(hot_ones, kernel_compiler.build)
+    at = unit.addresses(hot_ones)
     sample = {number: i for i, number in enumerate(levels, 1)}
     for number, (f, chip) in levels.items():
         pin = board.sampled[number][1]

@@ -93,6 +93,15 @@ def spare_register(port):
     return read, write
 
 
+def many_registers():
+    """{name: method} of the ports that come in fours."""
+    made = {f"address_{i}": register(i, 0) for i in range(4)} | {f"count_{i}": register(i, 1) for i in range(4)}
+    made |= {f"page_{i}": page_register(i, port, False) for i, port in enumerate((7, 3, 1, 2))}
+    made |= {f"page_{i + 4}": page_register(i, port, True) for i, port in enumerate((15, 11, 9, 10))}
+    made |= {f"spare_{port}": spare_register(port) for port in (4, 5, 6, 8, 12, 13, 14)}
+    return {at + name: f for name, pair in made.items() for at, f in zip(("", "set_"), pair)}
+
+
 class Dma8237(Chip):
     """8237A DMA controller"""
     channel = parts(4, DmaChannel, "the four channels")
@@ -114,14 +123,7 @@ class Dma8237(Chip):
         super().power_on()
         self.wide = self.strap
 
-    for i in range(4):
-        vars()[f"address_{i}"], vars()[f"set_address_{i}"] = register(i, 0)
-        vars()[f"count_{i}"], vars()[f"set_count_{i}"] = register(i, 1)
-    for i, port in enumerate((7, 3, 1, 2)): vars()[f"page_{i}"], vars()[f"set_page_{i}"] = page_register(i, port, False)
-    for i, port in enumerate((15, 11, 9, 10)):
-        vars()[f"page_{i + 4}"], vars()[f"set_page_{i + 4}"] = page_register(i, port, True)
-    for port in (4, 5, 6, 8, 12, 13, 14): vars()[f"spare_{port}"], vars()[f"set_spare_{port}"] = spare_register(port)
-    del i, port
+    locals().update(many_registers())
 
     @reads(8, "status: requests in bits 7-4, terminal counts in 3-0")
     @reads(16, "status: requests in bits 7-4, terminal counts in 3-0", bank="wide")

@@ -133,8 +133,8 @@ def command(m, v, now):
     if v == 0xE6 or v == 0xE7: m.scaling = v & 1
     elif v == 0xE8 or v == 0xF3: m.expect = v
     elif v == 0xE9:
-        b = m.buttons
-        reply(m, m.remote << 6 | m.enabled << 5 | m.scaling << 4 | (b & 1) << 2 | b >> 2 & 1 << 1 | b >> 1 & 1)
+        left, right, middle = m.buttons & 1, m.buttons >> 1 & 1, m.buttons >> 2 & 1
+        reply(m, m.remote << 6 | m.enabled << 5 | m.scaling << 4 | left << 2 | middle << 1 | right)
         reply(m, m.resolution)
         reply(m, m.rate)
     elif v == 0xEA or v == 0xF0:

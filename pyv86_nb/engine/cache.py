@@ -14,10 +14,7 @@ of the compilers and of the host's processor: whatever is in the folder is fresh
     @compiled_c(types.int64(types.int64))                    # numba.cfunc likewise; `.address` is what C calls
     def handler(x): ...
 
-    @step("chips")                                           # a part of start-up that may have to compile
-    def load_chips(): ...
-
-    prepare()                                                # do all steps now; `progress(done, total, what)` is told
+    load("name"), save("name", data)                         # any other bytes, such as object files
 
 Several processes may share the folder: a file is written beside and moved into place, and its name says which
 signature it is for.
@@ -51,10 +48,8 @@ SOURCES = "engine/**/*.py", "devices/**/*.py", "board/hot.py"
 KEEP = 8                                                 # digest folders, the most recently used; each is a few MB
 OPTIONS = dict(nopython=True, nogil=True, error_model="numpy", boundscheck=False, _nrt=False)
 
-LEAN = "PYV86_LEAN"                                      # set in processes that only compile (compile.py)
-progress = None                                          # set it: progress(done, total, what), before each step and at the end
+progress = None                                          # set it: progress(done, total, what), told by compile.prepare
 misses = []                                              # names of what had to be compiled in this process
-_steps = []                                              # (what, function), in the order of their declaration
 
 
 @functools.cache
@@ -147,7 +142,6 @@ class Cache(caching._Cache):
         return f"{f.__qualname__.replace('<locals>.', '')}-{hashlib.sha256(key).hexdigest()[:24]}.nbc"
 
     def load_overload(self, sig, target_context):
-        if os.environ.get(LEAN): return None             # of such a process nothing is whole (unit.lean)
         target_context.refresh()
         data = load(self.name(sig, target_context.codegen()))
         try:
@@ -156,9 +150,8 @@ class Cache(caching._Cache):
         misses.append(self.f.__qualname__)
 
     def save_overload(self, sig, data):
-        if os.environ.get(LEAN): return
         if data.library.has_dynamic_globals:
-            warnings.warn(f"{self.f.__qualname__} is compiled at every start: it holds a pointer or a large array")
+            warnings.warn(f"{self.f.__qualname__} is compiled at every start: it holds a pointer or a large array", stacklevel=2)
         else: save(self.name(sig, data.codegen), dumps(data._reduce()))
 
 
@@ -182,26 +175,3 @@ def compiled_c(sig, **options):
         c.compile()
         return c
     return decorate
-
-
-# START-UP
-
-def step(what):
-    """Declare a part of start-up, by a few words for a progress bar; calling it twice must be harmless."""
-    def declare(f):
-        _steps.append((what, f))
-        return f
-    return declare
-
-
-def steps():
-    """The parts of start-up, in words."""
-    return [what for what, _ in _steps]
-
-
-def prepare():
-    """Do all steps now; milliseconds each when the folder has them."""
-    for i, (what, f) in enumerate(_steps):
-        if progress: progress(i, len(_steps), what)
-        f()
-    if progress: progress(len(_steps), len(_steps), "ready")

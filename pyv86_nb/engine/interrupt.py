@@ -11,9 +11,21 @@ from .access import pop, push, read, set_sp, stack_offset
 from .exceptions import BP, DB, DF, GP, NP, OF, PF, TS, fault, has_error_code
 from .isa import flags as F
 from .raw import FRAME, IRET, io
-from .segmentation import (CONFORMING, P_BIT, V86_DATA, copy_segment, dpl_of, drop_unreachable, is_code, protected, rights_of,
-                           set_segment, update_mode)
-from .tasks import INTERRUPT, IRET as BY_IRET, push_error_of_task, switch_task, task_gate
+from .segmentation import (
+    CONFORMING,
+    P_BIT,
+    V86_DATA,
+    copy_segment,
+    dpl_of,
+    drop_unreachable,
+    is_code,
+    protected,
+    rights_of,
+    set_segment,
+    update_mode,
+)
+from .tasks import INTERRUPT, push_error_of_task, switch_task, task_gate
+from .tasks import IRET as BY_IRET
 from .transfer import gate_target, inner_stack, load_code, load_code_real, load_stack, outer_code, push_inner
 
 KEPT = F.MASK | F.TF | F.IF | F.DF | F.IOPL | F.NT | F.AC | F.ID | F.RF          # what POPF and IRET may write at all
@@ -181,6 +193,8 @@ def raise_exception(cpu, count):
     cpu.external = 1                                    # EXT of what happens on the way (6.13: "or an earlier exception")
     while True:
         vector, error = cpu.vector, cpu.error
+        if cpu.external and 10 <= vector <= 13:
+            error |= 1                                  # EXT: raised while something that no INT asked for was delivered
         if first == DF:
             cpu.chain[cpu.chained & 7] = vector << 32 | error
             cpu.chained += 1
@@ -195,7 +209,7 @@ def raise_exception(cpu, count):
         cpu.chained += 1
         if vector != DB and vector != BP and vector != OF and vector != DF:
             cpu.eflags |= F.RF                          # of a fault; the image that is pushed has it set
-        cpu.next = cpu.eip
+        cpu.next, cpu.external = cpu.eip, 1
         try:
             deliver(cpu, vector, error, has_error_code(vector) and cpu.cr0 & S.PE != 0, False)
         except Exception:
@@ -332,7 +346,7 @@ def cli(cpu):
 def sti(cpu):
     need_iopl(cpu)
     if cpu.eflags & F.IF == 0:
-        cpu.shadow = 1                                  # the next instruction still runs before an interrupt is taken
+        cpu.shadow = S.AFTER_STI                        # the next instruction still runs before an interrupt is taken
     cpu.eflags |= F.IF
     cpu.attention = 1
 

@@ -3,8 +3,9 @@
 A kernel works on int64 and on one chip's record; nothing else.  numba takes 90 ms for each of them, this 3 ms, because there
 is nothing to infer: a value is an int, a record, an array of a record, or known now.
 
-    statements    = (also to tuples, fields, array elements), augmented =, if, while, for _ in range(), break, continue,
-                  return (nothing, an int, a tuple of ints, a record), pass, a call
+    statements    = (also to tuples, fields, array elements), augmented =, if, while, for _ in range() or in a tuple,
+                  break, continue, return (nothing, an int, a tuple of ints, a record, an array), pass, a call,
+                  raise, try with one plain except: an exception is only a way out, it says nothing
     expressions   + - * // % << >> & | ^ ~, comparisons (chained; `in` a tuple), and or not (their values, as Python's),
                   a if b else c, names, record.field, record.array[i], constant_tuple[i], kernel(...),
                   min max abs int bool len
@@ -19,11 +20,17 @@ import ast
 import builtins
 import functools
 import linecache
+import math
 import operator
-from typing import Any
+from collections.abc import Hashable
+from typing import Any, NamedTuple
 
 import llvmlite.binding as llvm
 import numpy as np
+
+from .isa.words import pick, udivmod
+from .raw import call, copy, enter, io, num, peek, poke
+from .tables import at, at16, put
 
 ARITHMETIC = {ast.Add: ("add", operator.add), ast.Sub: ("sub", operator.sub), ast.Mult: ("mul", operator.mul),
               ast.LShift: ("shl", operator.lshift), ast.RShift: ("ashr", operator.rshift), ast.BitAnd: ("and", operator.and_),
@@ -36,17 +43,24 @@ SIZES = {"i1": "i8", "u1": "i8", "i2": "i16", "u2": "i16", "i4": "i32", "u4": "i
 
 class Value:
     """An int not known yet: the name of an LLVM value."""
+    kind = None
     def __init__(self, name): self.name = name
 
 
 class Record:
     """A record at an address."""
-    def __init__(self, dtype, address): self.dtype, self.address = dtype, address
+    def __init__(self, dtype, address): self.kind, self.dtype, self.address = dtype, dtype, address
 
 
 class Array:
-    """Elements of a record, in a row from an address."""
-    def __init__(self, dtype, n, address): self.dtype, self.n, self.address = dtype, n, address
+    """Elements of a record, in rows and columns from an address."""
+    def __init__(self, dtype, shape, address):
+        self.kind, self.dtype, self.shape, self.address = (dtype, shape), dtype, shape, address
+
+
+def thing(kind, address):
+    """What is at an address: kind is a dtype, or (dtype, shape) of an array."""
+    return Array(*kind, address) if isinstance(kind, tuple) else Record(kind, address)
 
 
 class Refused(TypeError):
@@ -58,24 +72,31 @@ def build(functions: dict[str, tuple[Any, np.dtype, int]]) -> bytes:
 
     Each is i64 name(i64 record, i64 a, i64 b, i64 c, i64 now).  Raises Refused.
     """
+    host = machine()
+    module = llvm.parse_assembly(text(functions))
+    builder = llvm.create_pass_builder(host, llvm.create_pipeline_tuning_options(2))
+    builder.getModulePassManager().run(module, builder)
+    return host.emit_object(module)
+
+
+def machine():
+    """LLVM's idea of this processor."""
     llvm.initialize_native_target()
     llvm.initialize_native_asmprinter()
-    machine = llvm.Target.from_default_triple().create_target_machine(
+    return llvm.Target.from_default_triple().create_target_machine(
         cpu=llvm.get_host_cpu_name(), features=llvm.get_host_cpu_features().flatten(), opt=2, jit=True)
-    module = llvm.parse_assembly(text(functions))
-    builder = llvm.create_pass_builder(machine, llvm.create_pipeline_tuning_options(2))
-    builder.getModulePassManager().run(module, builder)
-    return machine.emit_object(module)
 
 
 def text(functions):
     """The LLVM text of the same."""
     unit = Unit()
     for name, (f, dtype, between) in functions.items():
-        inner, _ = unit.function(f, (dtype, *[None] * (between + 1)))
+        inner, says = unit.function(f, (dtype, *[None] * (between + 1)))
         args = ["%record", "%a", "%b", "%c"][:1 + between] + ["%now"]
+        call = f'call {says.shape} @"{inner}"({", ".join("i64 " + a for a in args)})'
+        value = f"extractvalue {says.shape} %v, 1" if says.raises else "add i64 %v, 0"
         unit.done.append(f'define i64 @"{name}"(i64 %record, i64 %a, i64 %b, i64 %c, i64 %now) {{\n'
-                         f'  %v = call i64 @"{inner}"({", ".join("i64 " + a for a in args)})\n  ret i64 %v\n}}')
+                         f'  %v = {call}\n  %w = {value}\n  ret i64 %w\n}}')
     return "\n".join(unit.done)
 
 
@@ -86,23 +107,39 @@ def _functions(path):
     return {min([n.lineno, *(d.lineno for d in n.decorator_list)]): n for n in ast.walk(tree) if isinstance(n, ast.FunctionDef)}
 
 
+class Says(NamedTuple):
+    """What a function gives back: whether it raised, if it may; then an int or an address (1), or so many ints."""
+    words: int = 1
+    kind: Any = None                                     # of what is at the address
+    raises: bool = False
+
+    @property
+    def shape(self):
+        n = self.words + self.raises
+        return "i64" if n == 1 else "{" + ", ".join(["i64"] * n) + "}"
+
+
 class Unit:
     """All functions of an object file, each once for the kinds of its arguments."""
     def __init__(self): self.done, self.known, self.tuples = [], {}, {}
 
+    def declare(self, line):
+        if line not in self.done: self.done.append(line)
+
     def function(self, f, kinds):
-        """(name, kind of its answer): None an int, a dtype a record, n a tuple of so many ints.  kinds: None or dtype each."""
+        """(name, Says) of a function for arguments of these kinds: None an int, else as for `thing`."""
+        f = getattr(f, "py_func", f)                     # numba's wrapper around it
         key = f, tuple(kinds)
         if key not in self.known:
             self.known[key] = None                       # so that a recursion is noticed
-            name, answer = f"k{len(self.known)}.{f.__name__}", None
-            for _ in range(2):                           # once to see what it answers, once with that known
-                body = Body(self, f, kinds, name, answer)
+            name, says = f"k{len(self.known)}.{f.__name__}", Says()
+            while True:                                  # again, until what it says is what was expected
+                body = Body(self, f, kinds, name, says)
                 llvm_text = body.emit()
-                if body.answer == answer: break
-                answer = body.answer
+                if body.found == says: break
+                says = body.found
             self.done.append(llvm_text)
-            self.known[key] = name, answer
+            self.known[key] = name, says
         if self.known[key] is None: raise Refused(f"{f.__name__} calls itself")
         return self.known[key]
 
@@ -110,28 +147,35 @@ class Unit:
 class Body:
     """One function on its way to text."""
 
-    def __init__(self, unit, f, kinds, name, answer):
-        self.unit, self.f, self.name, self.answer, self.says = unit, f, name, answer, answer
+    def __init__(self, unit, f, kinds, name, says):
+        self.unit, self.f, self.name, self.says, self.found = unit, f, name, says, Says()
         code = f.__code__
         self.path, self.node = code.co_filename, _functions(code.co_filename).get(code.co_firstlineno)
         if self.node is None: raise Refused(f"{f.__qualname__}: its source is not in {self.path}")
         self.cells = dict(zip(code.co_freevars, (c.cell_contents for c in f.__closure__ or ()), strict=True))
-        self.lines, self.slots, self.count, self.loops, self.returned = [], [], 0, [], False
+        self.lines, self.slots, self.count, self.loops, self.handlers, self.returned = [], [], 0, [], [], False
         names = [a.arg for a in self.node.args.args]
         if len(names) != len(kinds): raise self.refuse(self.node, f"{f.__name__} takes {len(names)} arguments, not {len(kinds)}")
         self.kinds, self.local = kinds, {}
         self.assigned = {n.id for n in ast.walk(self.node) if isinstance(n, ast.Name) and isinstance(n.ctx, ast.Store)}
         for i, (n, kind) in enumerate(zip(names, kinds, strict=True)):
-            if kind is not None: self.local[n] = Record(kind, f"%a{i}")
-            else: self.store_local(n, Value(f"%a{i}"))
+            if kind is None: self.store_local(n, Value(f"%a{i}"))
+            else: self.local[n] = thing(kind, f"%a{i}")
 
     def emit(self):
-        self.block(self.node.body)
-        self.out("ret i64 0" if not isinstance(self.says, int) else f"ret {self.shape()} zeroinitializer")
+        if not self.block(self.node.body): self.give([])
         args = ", ".join(f"i64 %a{i}" for i in range(len(self.kinds)))
-        return "\n".join([f'define internal {self.shape()} @"{self.name}"({args}) {{', "entry:", *self.slots, *self.lines, "}"])
+        head = f'define internal {self.says.shape} @"{self.name}"({args}) {{'
+        return "\n".join([head, "entry:", *self.slots, *self.lines, "}"])
 
-    def shape(self): return "{" + ", ".join(["i64"] * self.says) + "}" if isinstance(self.says, int) else "i64"
+    def give(self, words, raised=0):
+        """Return: words are operands, zeros if there are too few."""
+        words = [*[str(raised)] * self.says.raises, *words]
+        shape = self.says.shape
+        if shape == "i64": return self.out(f"ret i64 {words[0] if words else 0}")
+        whole = "zeroinitializer"
+        for i, w in enumerate(words): whole = self.new(f"insertvalue {shape} {whole}, i64 {w}, {i}").name
+        self.out(f"ret {shape} {whole}")
 
     def refuse(self, node, why):
         return Refused(f"{self.path}:{node.lineno}: in the kernel {self.f.__name__}, {why}")
@@ -151,7 +195,9 @@ class Body:
     def begin(self, label):
         self.lines.append(f"{label}:")
 
-    def go(self, label): self.out(f"br label %{label}")
+    def go(self, label):
+        self.out(f"br label %{label}")
+        return True
 
     def branch(self, test, yes, no): self.out(f"br i1 {self.truth(test)}, label %{yes}, label %{no}")
 
@@ -190,24 +236,26 @@ class Body:
     def at(self, address, offset): return self.new(f"add i64 {address}, {offset}").name if offset else address
 
     def store_local(self, name, v):
-        """Names of ints are words of the frame; a name of a record is that record, and keeps its dtype."""
+        """Names of ints are words of the frame; so is the address of what else has a name, which keeps its kind."""
         old = self.local.get(name)
-        if isinstance(v, Record):
-            if old is None: old = self.local[name] = Record(v.dtype, self.slot())
-            if old.dtype != v.dtype or not old.address.startswith("%s"): raise self.refuse(self.node, f"{name} is two things")
+        if isinstance(v, (Record, Array)):
+            if old is None: old = self.local[name] = thing(v.kind, self.slot())
+            if isinstance(old, str) or old.kind != v.kind or not old.address.startswith("%s"):
+                raise self.refuse(self.node, f"{name} is two things")
             self.out(f"store i64 {v.address}, ptr {old.address}")
         else:
-            if isinstance(old, Record): raise self.refuse(self.node, f"{name} is two things")
+            if isinstance(old, (Record, Array)): raise self.refuse(self.node, f"{name} is two things")
             if old is None: old = self.local[name] = self.slot()
             self.out(f"store i64 {self.int(v)}, ptr {old}")
 
-    # STATEMENTS
+    # STATEMENTS: true if what follows is not reached
 
     def block(self, statements):
         for s in statements:
             f = getattr(self, "do_" + type(s).__name__, None)
             if f is None: raise self.refuse(s, f"there is no {type(s).__name__.lower()}")
-            f(s)
+            if f(s): return True
+        return False
 
     def do_Pass(self, s): pass
 
@@ -220,10 +268,7 @@ class Body:
             values = [self.value(e) for e in s.value.elts]           # all before the first is stored
         elif isinstance(first, ast.Tuple): values = self.unpacked(s.value, len(first.elts))
         else: values = self.value(s.value)
-        for t in s.targets:
-            if isinstance(t, ast.Tuple):
-                for e, v in zip(t.elts, values, strict=True): self.assign(e, v)
-            else: self.assign(t, values)
+        for t in s.targets: self.assign(t, values)
 
     def unpacked(self, node, n):
         v = self.value(node, tuples=True)
@@ -236,7 +281,10 @@ class Body:
         place = self.place(s.target)
         self.put(place, self.arithmetic(s, type(s.op), self.get(place, s), self.value(s.value)), s)
 
-    def assign(self, target, v): self.put(self.place(target), v, target)
+    def assign(self, target, v):
+        if isinstance(target, ast.Tuple):
+            for t, x in zip(target.elts, v, strict=True): self.assign(t, x)
+        else: self.put(self.place(target), v, target)
 
     def place(self, t):
         """Where a target is, its parts evaluated once."""
@@ -259,11 +307,12 @@ class Body:
         if not isinstance(test, Value): return self.block(s.body if test else s.orelse)
         yes, no, end = self.fresh("yes"), self.fresh("no"), self.fresh("end")
         self.branch(test, yes, no)
+        reached = False
         for label, body in ((yes, s.body), (no, s.orelse)):
             self.begin(label)
-            self.block(body)
-            self.go(end)
-        self.begin(end)
+            if not self.block(body): reached = self.go(end)
+        if reached: self.begin(end)
+        return not reached
 
     def do_While(self, s):
         if s.orelse: raise self.refuse(s, "a loop has no else")
@@ -273,13 +322,13 @@ class Body:
         self.branch(self.value(s.test), body, end)
         self.begin(body)
         self.loop(s.body, head, end)
-        self.go(head)
         self.begin(end)
 
     def do_For(self, s):
         call = s.iter
-        if s.orelse or not (isinstance(call, ast.Call) and isinstance(call.func, ast.Name) and call.func.id == "range"):
-            raise self.refuse(s, "a loop is `for name in range(...)`")
+        if s.orelse: raise self.refuse(s, "a loop has no else")
+        if not isinstance(call, ast.Call): return self.each(s, self.value(call, tuples=True))
+        if self.value(call.func) is not range: raise self.refuse(s, "a loop is over range() or a tuple")
         limits = [self.value(a) for a in call.args]
         start, stop, step = {1: (0, *limits, 1), 2: (*limits, 1), 3: tuple(limits)}[len(limits)]
         if not isinstance(step, int): raise self.refuse(s, "the step of a range is a constant")
@@ -293,42 +342,68 @@ class Body:
         self.begin(body)
         self.assign(s.target, now)
         self.loop(s.body, on, end)
-        self.go(on)
         self.begin(on)
         self.out(f"store i64 {self.new(f'add i64 {now.name}, {step}').name}, ptr {i}")
         self.go(head)
         self.begin(end)
 
+    def each(self, s, values):
+        """A loop over a tuple: its body for each of them."""
+        if not isinstance(values, (tuple, list)): raise self.refuse(s, "a loop is over range() or a tuple")
+        end = self.fresh("end")
+        for v in values:
+            on = self.fresh("on")
+            self.assign(s.target, v)
+            self.loop(s.body, on, end)
+            self.begin(on)
+        self.go(end)
+        self.begin(end)
+
     def loop(self, body, again, end):
         self.loops.append((again, end))
-        self.block(body)
+        if not self.block(body): self.go(again)
         self.loops.pop()
 
-    def leave(self, label):
-        self.go(label)
-        self.begin(self.fresh("dead"))
-
-    def do_Break(self, s): self.leave(self.loops[-1][1])
-    def do_Continue(self, s): self.leave(self.loops[-1][0])
+    def do_Break(self, s): return self.go(self.loops[-1][1])
+    def do_Continue(self, s): return self.go(self.loops[-1][0])
 
     def do_Return(self, s):
         v = self.value(s.value, tuples=True) if s.value else 0
-        kind = len(v) if isinstance(v, list) else v.dtype if isinstance(v, Record) else None
-        if self.returned and kind != self.answer: raise self.refuse(s, "one return answers something else than another")
-        self.answer, self.returned = kind, True
-        if kind != self.says: self.out("unreachable")    # the first time: only to see what it is
-        elif isinstance(v, list):
-            whole = "undef"
-            for i, x in enumerate(v): whole = self.new(f"insertvalue {self.shape()} {whole}, i64 {self.int(x, s)}, {i}").name
-            self.out(f"ret {self.shape()} {whole}")
-        else: self.out(f"ret i64 {v.address if isinstance(v, Record) else self.int(v, s)}")
-        self.begin(self.fresh("dead"))
+        words = v if isinstance(v, list) else [v]
+        kind = v.kind if isinstance(v, (Record, Array)) else None
+        if self.returned and (len(words), kind) != self.found[:2]:
+            raise self.refuse(s, "one return answers something else than another")
+        self.returned, self.found = True, self.found._replace(words=len(words), kind=kind)
+        if (len(words), kind) != self.says[:2]: self.out("unreachable")      # the first time: only to see what it is
+        else: self.give([v.address] if kind else [self.int(w, s) for w in words])
+        return True
+
+    def do_Raise(self, s):
+        self.throw()
+        return True
+
+    def throw(self):
+        """To the handler of this function, or of who has called it."""
+        if self.handlers: return self.go(self.handlers[-1])
+        self.found = self.found._replace(raises=True)
+        self.give([], raised=1) if self.says.raises else self.out("unreachable")
+
+    def do_Try(self, s):
+        if len(s.handlers) != 1 or s.handlers[0].name or s.orelse or s.finalbody: raise self.refuse(s, "a try has one plain except")
+        caught, end, reached = self.fresh("caught"), self.fresh("end"), False
+        self.handlers.append(caught)
+        if not self.block(s.body): reached = self.go(end)
+        self.handlers.pop()
+        self.begin(caught)
+        if not self.block(s.handlers[0].body): reached = self.go(end)
+        if reached: self.begin(end)
+        return not reached
 
     # EXPRESSIONS
 
     def value(self, e, tuples=False):
         """A Value, a Record, an Array, something known now; with tuples, also a list of ints."""
-        if isinstance(e, ast.Tuple) and tuples: return [self.value(x) for x in e.elts]
+        if isinstance(e, ast.Tuple) and tuples: return [self.value(x, tuples=True) for x in e.elts]
         f = getattr(self, "of_" + type(e).__name__, None)
         if f is None: raise self.refuse(e, f"there is no {type(e).__name__.lower()}")
         v = f(e)
@@ -347,8 +422,7 @@ class Body:
     def name_value(self, name, node):
         v = self.local.get(name)
         if isinstance(v, str): return self.new(f"load i64, ptr {v}")
-        if v is not None:
-            return Record(v.dtype, self.new(f"load i64, ptr {v.address}").name) if v.address.startswith("%s") else v
+        if v is not None: return thing(v.kind, self.new(f"load i64, ptr {v.address}").name) if v.address.startswith("%s") else v
         if name in self.assigned: raise self.refuse(node, f"{name} has no value yet")
         for scope in (self.cells, self.f.__globals__, vars(builtins)):
             if name in scope: return scope[name]
@@ -367,7 +441,7 @@ class Body:
         if e.attr not in (base.dtype.fields or ()): raise self.refuse(e, f"the record has no field {e.attr}")
         dtype, offset = base.dtype.fields[e.attr][:2]
         address = self.at(base.address, offset)
-        if dtype.subdtype: return Array(dtype.subdtype[0], dtype.subdtype[1][0], address)
+        if dtype.subdtype: return Array(*dtype.subdtype, address)
         return Record(dtype, address) if dtype.fields else (dtype, address)
 
     def of_Subscript(self, e):
@@ -381,10 +455,15 @@ class Body:
         return self.new(f"load i64, ptr {self.new(f'getelementptr i64, ptr {self.table(base, e)}, i64 {i.name}').name}")
 
     def element(self, e, base=None):
+        """(dtype, address) of an int; an Array or Record of another."""
         base = base or self.value(e.value)
         if not isinstance(base, Array): raise self.refuse(e, f"{what(base)} has no elements that can be written")
-        offset = self.new(f"mul i64 {self.int(self.value(e.slice), e)}, {base.dtype.itemsize}").name
-        address = self.new(f"add i64 {base.address}, {offset}").name
+        address, shape = base.address, base.shape
+        for x in e.slice.elts if isinstance(e.slice, ast.Tuple) else [e.slice]:
+            step = base.dtype.itemsize * math.prod(shape[1:])
+            offset = self.arithmetic(e, ast.Mult, self.value(x), step)
+            address, shape = self.new(f"add i64 {address}, {self.int(offset, e)}").name, shape[1:]
+        if shape: return Array(base.dtype, shape, address)
         return Record(base.dtype, address) if base.dtype.fields else (base.dtype, address)
 
     def table(self, values, node):
@@ -466,42 +545,138 @@ class Body:
 
     def of_IfExp(self, e):
         test = self.value(e.test)
-        if not isinstance(test, Value): return self.value(e.body if test else e.orelse)
-        slot, yes, no, end = self.slot(), self.fresh("yes"), self.fresh("no"), self.fresh("end")
+        if not isinstance(test, Value): return self.value(e.body if test else e.orelse, tuples=True)
+        yes, no, end, slots, kinds = self.fresh("yes"), self.fresh("no"), self.fresh("end"), [], set()
         self.branch(test, yes, no)
         for label, x in ((yes, e.body), (no, e.orelse)):
             self.begin(label)
-            self.out(f"store i64 {self.int(self.value(x), e)}, ptr {slot}")
+            v = self.value(x, tuples=True)
+            words = v if isinstance(v, list) else [v]
+            kinds.add((len(words), getattr(v, "kind", None)))
+            slots = slots or [self.slot() for _ in words]
+            for slot, w in zip(slots, words, strict=False):
+                self.out(f"store i64 {w.address if isinstance(w, (Record, Array)) else self.int(w, e)}, ptr {slot}")
             self.go(end)
         self.begin(end)
-        return self.new(f"load i64, ptr {slot}")
+        if len(kinds) > 1: raise self.refuse(e, "the two sides are not of a kind")
+        (n, kind), words = kinds.pop(), [self.new(f"load i64, ptr {slot}") for slot in slots]
+        if kind: return thing(kind, words[0].name)
+        return words if n > 1 else words[0]
 
     def of_Call(self, e):
         f = self.value(e.func)
         if e.keywords: raise self.refuse(e, "arguments are given by place")
         args = [self.value(a) for a in e.args]
-        if f in (int, bool) and len(args) == 1: return self.compare(e, ast.NotEq(), args[0], 0) if f is bool else args[0]
-        if f is len and isinstance(args[0], Array): return args[0].n
+        if f in (int, bool, num) and len(args) == 1: return self.compare(e, ast.NotEq(), args[0], 0) if f is bool else args[0]
+        if f is len and isinstance(args[0], Array): return args[0].shape[0]
         if f in (min, max, abs, len) and not any(isinstance(a, Value) for a in args): return f(*args)
         if f is abs: args = [args[0], self.arithmetic(e, ast.Sub, 0, args[0])]
         if f in (min, max, abs):
             name = "smin" if f is min else "smax"
             return functools.reduce(lambda a, b: self.least(name, a, b, e), args)
-        if not getattr(f, "kernel", False): raise self.refuse(e, f"{what(f)} is not a kernel")
-        kinds = [a.dtype if isinstance(a, Record) else None for a in args]
-        name, answer = self.unit.function(f, kinds)
-        given = ", ".join(f"i64 {a.address if isinstance(a, Record) else self.int(a, e)}" for a in args)
-        if not isinstance(answer, int):
-            v = self.new(f'call i64 @"{name}"({given})')
-            return v if answer is None else Record(answer, v.name)
-        shape = "{" + ", ".join(["i64"] * answer) + "}"
-        whole = self.new(f'call {shape} @"{name}"({given})').name
-        return [self.new(f"extractvalue {shape} {whole}, {i}") for i in range(answer)]
+        if getattr(f, "record", None): return Record(f.record, self.int(args[0], e))
+        if isinstance(f, Hashable) and f in VERBS: return VERBS[f](self, e, *args)
+        return self.call(e, f, args)
+
+    def call(self, e, f, args):
+        """Another kernel."""
+        if not callable(f) or not hasattr(getattr(f, "py_func", f), "__code__"): raise self.refuse(e, f"{what(f)} is not a kernel")
+        name, says = self.unit.function(f, [getattr(a, "kind", None) for a in args])
+        given = ", ".join(f"i64 {a.address if isinstance(a, (Record, Array)) else self.int(a, e)}" for a in args)
+        whole = self.new(f'call {says.shape} @"{name}"({given})')
+        if says.shape == "i64": words = [whole]
+        else: words = [self.new(f"extractvalue {says.shape} {whole.name}, {i}") for i in range(says.words + says.raises)]
+        if says.raises:
+            bad, good = self.fresh("bad"), self.fresh("good")
+            self.branch(words.pop(0), bad, good)
+            self.begin(bad)
+            self.throw()
+            self.begin(good)
+        if says.kind: return thing(says.kind, words[0].name)
+        return words if len(words) > 1 else words[0]
 
     def least(self, name, a, b, node):
         a, b = self.int(a, node), self.int(b, node)
         test = self.new(f"icmp {'slt' if name == 'smin' else 'sgt'} i64 {a}, {b}").name
         return self.new(f"select i1 {test}, i64 {a}, i64 {b}")
+
+
+# VERBS: what raw.py, tables.py and isa/words.py say in Python, in LLVM
+
+def peek_any(address, size):
+    if size == 1: return peek(address, 1)
+    if size == 2: return peek(address, 2)
+    return peek(address, 4) if size == 4 else peek(address, 8)
+
+
+def poke_any(address, size, value):
+    if size == 1: poke(address, 1, value)
+    elif size == 2: poke(address, 2, value)
+    elif size == 4: poke(address, 4, value)
+    else: poke(address, 8, value)
+
+
+def through_door(cpu, what, address, size, value): return call(cpu.io, cpu.io_data, what, address, size, value)
+
+
+def word(size): return np.dtype(f"u{size}" if size < 8 else "i8")
+
+
+def _peek(b, e, address, size):
+    if isinstance(size, Value): return b.call(e, peek_any, [address, size])
+    return b.load(word(size), b.int(address, e), e)
+
+
+def _poke(b, e, address, size, value):
+    if isinstance(size, Value): return b.call(e, poke_any, [address, size, value])
+    b.store(word(size), b.int(address, e), value, e)
+    return 0
+
+
+def _copy(b, e, to, source, n):
+    b.unit.declare("declare void @llvm.memmove.p0.p0.i64(ptr, ptr, i64, i1)")
+    to, source = b.pointer(b.int(to, e)), b.pointer(b.int(source, e))
+    b.out(f"call void @llvm.memmove.p0.p0.i64(ptr {to}, ptr {source}, i64 {b.int(n, e)}, i1 false)")
+    return 0
+
+
+def _call(b, e, f, *args):
+    return b.new(f"call i64 {b.pointer(b.int(f, e))}({', '.join('i64 ' + b.int(a, e) for a in args)})")
+
+
+def _enter(b, e, f, *args):
+    given = ", ".join("ptr " + b.pointer(b.int(a, e)) for a in args)
+    return b.new(f"call i64 {b.pointer(b.int(f, e))}({given})")
+
+
+def _pick(b, e, c, yes, no):
+    if not isinstance(c, Value): return yes if c else no
+    return b.new(f"select i1 {b.truth(c)}, i64 {b.int(yes, e)}, i64 {b.int(no, e)}")
+
+
+def _udivmod(b, e, n, d):
+    n, d = b.int(n, e), b.int(d, e)
+    return [b.new(f"udiv i64 {n}, {d}"), b.new(f"urem i64 {n}, {d}")]
+
+
+def _table(size):
+    def place(b, e, table, i):
+        return b.new(f"add i64 {b.int(table, e)}, {b.int(b.arithmetic(e, ast.Mult, i, size), e)}").name
+    return place
+
+
+def _at(size):
+    place = _table(size)
+    return lambda b, e, table, i: b.load(word(size), place(b, e, table, i), e)
+
+
+def _put(b, e, table, i, value):
+    b.store(word(8), _table(8)(b, e, table, i), value, e)
+    return 0
+
+
+VERBS = {peek: _peek, poke: _poke, copy: _copy, call: _call, enter: _enter, pick: _pick, udivmod: _udivmod,
+         io: lambda b, e, *args: b.call(e, through_door, list(args)), at: _at(8), at16: _at(2), put: _put}
 
 
 def what(v):

@@ -1,4 +1,6 @@
 """All kernels by number, as the opcode table numbers them, and one jitted function that does the one asked for."""
+import linecache
+
 from numba.extending import register_jitable
 
 from . import interrupt, io, segmentation, strings, system, transfer
@@ -17,7 +19,9 @@ def _chooser():
     """do_kernel(cpu, k): a chain of `if`s, of which LLVM makes a jump table; numba has no table of functions of its own."""
     chain = "".join(f"    {'el' if k else ''}if k == {k}:\n        kernel_{k}(cpu)\n" for k in range(PUSHF + 1))
     names = {f"kernel_{k}": f for k, f in enumerate((*FUNCTIONS, interrupt.pushf))}
-    exec("def do_kernel(cpu, k):\n" + chain, names)
+    text, where = "def do_kernel(cpu, k):\n" + chain, f"<{__name__}.do_kernel>"
+    linecache.cache[where] = len(text), None, text.splitlines(True), where     # so that it can be read back
+    exec(compile(text, where, "exec"), names)
     return register_jitable(names["do_kernel"])
 
 

@@ -151,11 +151,14 @@ class Plain(Operands):
         if not cond:
             fault(self.cpu, DIVIDE, 0)
 
+    def within(self, to):
+        if to > self.cpu.segment[S.CS].limit:
+            fault(self.cpu, GP, 0)
+
     def jump(self, to):
         if to is None:
             to = cut(self.cpu.next + self.d[D.IMM], 16 if self.d[D.WI] == 1 else 32)
-        if to > self.cpu.segment[S.CS].limit:
-            fault(self.cpu, GP, 0)
+        self.within(to)
         self.to = to
 
     def branch(self, cond):
@@ -183,13 +186,14 @@ class Plain(Operands):
         stepping = cpu.eflags & F.TF
         if cpu.shadow:
             cpu.shadow, cpu.attention = 0, 1
+        number = -1
         try:
             number = self.step()
         except Fault:
             if cpu.vector != AGAIN:
                 return raise_exception(cpu, True)
             number = -1                                 # an iteration is a step too
-        if stepping and cpu.shadow == 0 and number not in SINGLE_STEP_ENDS:
+        if stepping and cpu.shadow != S.AFTER_MOV_SS and number not in SINGLE_STEP_ENDS:
             cpu.dr[6] |= 0x4000
             cpu.vector, cpu.error = DB, 0
             return raise_exception(cpu, True)

@@ -22,7 +22,19 @@ from .isa import flags as F
 from .memory import PAGE, PhysicalMemory
 from .paging import walk
 from .plain import Plain
-from .raw import (ACKNOWLEDGE, ADVANCE, DEADLINE, FRAME, IRET, MEMORY_READ, MEMORY_WRITE, PIN, PORT_READ, PORT_WRITE, REGION_SHIFT)
+from .raw import (
+    ACKNOWLEDGE,
+    ADVANCE,
+    DEADLINE,
+    FRAME,
+    IRET,
+    MEMORY_READ,
+    MEMORY_WRITE,
+    PIN,
+    PORT_READ,
+    PORT_WRITE,
+    REGION_SHIFT,
+)
 from .records import EXITS
 from .system import set_cr0
 from .tasks import flush_address_space
@@ -220,7 +232,7 @@ class Processor:
         SEG.set_segment(cpu, S.CS, RESET_CS, 0xFFFF0000, 0xFFFF, SEG.REAL_DATA)
         cpu.eip = RESET_EIP
         cpu.a20 = cpu.a20 or 0xFFFFFFFF
-        cpu.extra, cpu.shut_down = extra, 0
+        cpu.extra, cpu.shut_down, cpu.external, cpu.chained = extra, 0, 0, 0
         self.now = now
         self.forget()
 

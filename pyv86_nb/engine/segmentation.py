@@ -7,7 +7,7 @@
 from numba.extending import register_jitable as kernel
 
 from . import state as S
-from .access import is_user, logical, read, write
+from .access import is_user, logical, probe, read, write
 from .exceptions import GP, NP, SS, fault
 from .isa import flags as F
 
@@ -99,12 +99,15 @@ def update_mode(cpu):
     mode = S.D32 if code.rights & BIG else 0
     if cpu.segment[S.SS].rights & BIG:
         mode |= S.B32
-    if flat(cpu, S.ES):
-        mode |= S.FLAT_ES
-    if flat(cpu, S.SS):
-        mode |= S.FLAT_SS
-    if flat(cpu, S.DS):
-        mode |= S.FLAT_DS
+    if not protected(cpu):
+        mode |= S.UNPROTECTED                           # nothing is flat here, so that loads of segments leave the mode alone
+    else:
+        if flat(cpu, S.ES):
+            mode |= S.FLAT_ES
+        if flat(cpu, S.SS):
+            mode |= S.FLAT_SS
+        if flat(cpu, S.DS):
+            mode |= S.FLAT_DS
     if cpu.eflags & F.VM:
         mode |= S.V86
     if cpu.cr0 & S.PG:
@@ -221,7 +224,7 @@ def put_word(cpu, v):
 @kernel
 def after_segment_load(cpu, s):
     if s == S.SS:
-        cpu.shadow = 1
+        cpu.shadow = S.AFTER_MOV_SS
     update_mode(cpu)
 
 
@@ -399,6 +402,7 @@ def str_(cpu):
 @kernel
 def store_table(cpu, base, limit):
     at, user = logical(cpu, cpu.of_segment, cpu.offset, 6, 1), is_user(cpu)
+    probe(cpu, at, 6, 1, user)
     write(cpu, at, 2, limit, user)
     write(cpu, (at + 2) & 0xFFFFFFFF, 4, base, user)
 

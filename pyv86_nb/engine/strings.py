@@ -11,7 +11,7 @@ With TF set one element is done: the trap comes after each of them (vol. 3, 17.3
 from numba.extending import register_jitable as kernel
 
 from . import state as S
-from .access import host_address, is_user, load, logical, probe, store, write
+from .access import host_address, is_user, load, logical, probe, store, window_left, write
 from .exceptions import fault
 from .io import check_port, port_read, port_write
 from .isa import alu
@@ -116,6 +116,7 @@ def bulk(cpu, size, moving):
         source = host_address(cpu, logical(cpu, cpu.of_segment, index(cpu, S.ESI), size, 0), size, 0, is_user(cpu))
     if to == 0 or (moving and source == 0):
         return 0
+    n = min(n, window_left(cpu, (cpu.segment[S.ES].base + index(cpu, S.EDI)) & 0xFFFFFFFF) // size)
     if moving:
         if source < to < source + n * size:             # each element feeds a later one: one by one
             return 0
@@ -209,8 +210,9 @@ def compare_loop(cpu, size, scanning):
         take_one(cpu, 1)
         stop = (F.zero(cpu.result) == 1) == (cpu.repeat == REPNE)
         over = stop or index(cpu, S.ECX) == 0
-    if stop:
-        early(cpu)                                      # the condition is in the flags, and would be forgotten
+    if stop:                                            # the condition is in the flags, and would be forgotten: this element's tick
+        cpu.budget += 1                                 # is the instruction's own, so that it never needs one that the slice has not
+        cpu.extra -= 1
     finish(cpu, over)
 
 

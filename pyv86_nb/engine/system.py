@@ -2,7 +2,7 @@
 from numba.extending import register_jitable as kernel
 
 from . import state as S
-from .access import is_user, load, logical, pop, probe, push, read, set_sp, stack_offset, store, write
+from .access import is_user, load, logical, pop, probe, push, read, set_sp, stack_offset, write
 from .exceptions import BR, GP, NM, UD, fault
 from .isa import shift
 from .isa.words import sx
@@ -23,7 +23,7 @@ def set_cr0(cpu, v):
     if v & (S.PG | S.PE) == S.PG or v & (S.NW | S.CD) == S.NW:
         fault(cpu, GP, 0)
     old, cpu.cr0 = cpu.cr0, v & CR0_BITS | S.ET
-    if (old ^ v) & (S.PG | S.WP | S.PE):
+    if (old ^ v) & (S.PG | S.WP):
         flush_address_space(cpu)
     if (old ^ v) & S.PE:
         for s in range(6):
@@ -35,8 +35,10 @@ def set_cr0(cpu, v):
 
 @kernel
 def mov_to_control(cpu):
-    need_cpl0(cpu)
     k, v = cpu.register, cpu.reg[cpu.place]
+    if k == 1 or k > 4:                                 # no such register: that comes first
+        fault(cpu, UD, 0)
+    need_cpl0(cpu)
     if k == 0:
         set_cr0(cpu, v)
     elif k == 2:
@@ -44,13 +46,11 @@ def mov_to_control(cpu):
     elif k == 3:
         cpu.cr3 = v & 0xFFFFF018
         flush_address_space(cpu)
-    elif k == 4:
+    else:
         if v & ~CR4_BITS:
             fault(cpu, GP, 0)
         cpu.cr4 = v
         flush_address_space(cpu)
-    else:
-        fault(cpu, UD, 0)
 
 
 @kernel
@@ -180,7 +180,8 @@ def popa(cpu):
 
 @kernel
 def enter(cpu):
-    """The frame pointer of `level` enclosing frames is copied; the last probe is that of the new top of the stack."""
+    """The frame pointer of `level` enclosing frames is copied; the last probe is that of the new top of the stack.  The width
+    of the stack, not of the operand, says how much of EBP is written."""
     size, room, level = cpu.width >> 3, cpu.immediate, cpu.immediate2 & 31
     sp, bp = push(cpu, cpu.reg[S.ESP], size, cpu.reg[S.EBP] & ((1 << cpu.width) - 1)), cpu.reg[S.EBP]
     frame = sp
@@ -192,7 +193,7 @@ def enter(cpu):
     top = stack_offset(cpu, sp - room)
     probe(cpu, logical(cpu, S.SS, top, 1, 1), 1, 1, is_user(cpu))
     set_sp(cpu, sp - room)
-    put_register(cpu, S.EBP, cpu.width, frame)
+    put_register(cpu, S.EBP, 32 if cpu.segment[S.SS].rights & 0x4000 else 16, frame)
 
 
 @kernel

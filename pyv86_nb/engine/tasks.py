@@ -11,8 +11,25 @@ from . import state as S
 from .access import probe, push, read, set_sp, write
 from .exceptions import DB, GP, NP, SS, TS, fault
 from .isa import flags as F
-from .segmentation import (CODE_TYPE, CONFORMING, P_BIT, READABLE, S_BIT, V86_DATA, WRITABLE, base_of, descriptor_at, dpl_of, is_code,
-                           limit_of, null, rights_of, set_accessed, set_segment, update_mode)
+from .segmentation import (
+    CODE_TYPE,
+    CONFORMING,
+    P_BIT,
+    READABLE,
+    S_BIT,
+    V86_DATA,
+    WRITABLE,
+    base_of,
+    descriptor_at,
+    dpl_of,
+    is_code,
+    limit_of,
+    null,
+    rights_of,
+    set_accessed,
+    set_segment,
+    update_mode,
+)
 
 JMP, CALL, INTERRUPT, IRET = range(4)                   # what caused the switch
 BUSY = 2

@@ -7,8 +7,27 @@ from numba.extending import register_jitable as kernel
 from . import state as S
 from .access import is_user, load, logical, pop, push, read, set_sp, stack_offset, write
 from .exceptions import GP, NP, SS, TS, fault
-from .segmentation import (CODE_TYPE, CONFORMING, P_BIT, S_BIT, WRITABLE, base_of, copy_segment, descriptor_at, dpl_of, drop_unreachable,
-                           is_code, limit_of, null, protected, rights_of, set_accessed, set_real, set_segment, update_mode)
+from .segmentation import (
+    CODE_TYPE,
+    CONFORMING,
+    P_BIT,
+    S_BIT,
+    WRITABLE,
+    base_of,
+    copy_segment,
+    descriptor_at,
+    dpl_of,
+    drop_unreachable,
+    is_code,
+    limit_of,
+    null,
+    protected,
+    rights_of,
+    set_accessed,
+    set_real,
+    set_segment,
+    update_mode,
+)
 from .tasks import CALL, JMP, switch_task, task_gate
 
 
@@ -38,7 +57,8 @@ def far_operand(cpu):
     if cpu.opcode != 0xFF:                              # 9A, EA: in the instruction
         return cpu.immediate2, cpu.immediate & (0xFFFFFFFF if size == 4 else 0xFFFF)
     at, user = logical(cpu, cpu.of_segment, cpu.offset, size + 2, 0), is_user(cpu)
-    return read(cpu, (at + size) & 0xFFFFFFFF, 2, user), read(cpu, at, size, user)
+    offset = read(cpu, at, size, user)
+    return read(cpu, (at + size) & 0xFFFFFFFF, 2, user), offset
 
 
 @kernel

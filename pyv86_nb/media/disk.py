@@ -16,10 +16,10 @@ import os
 import tempfile
 import zlib
 from pathlib import Path
-from typing import BinaryIO
+from typing import Any, BinaryIO
 
 BLOCK = 4096                                             # the layer of changes is kept in blocks of this size
-PACKED = {b"\x1F\x8B": gzip.open, b"\xFD7": lzma.open}
+PACKED: dict[bytes, Any] = {b"\x1F\x8B": gzip.open, b"\xFD7": lzma.open}
 
 
 class Disk:

@@ -157,6 +157,12 @@ def test_recalibrate_of_a_drive_that_is_not_there(pc):                     # "th
     command(pc, 8); assert results(pc) == [0x72, 0]
 
 
+def test_recalibrate_moves_the_drive_it_names():
+    b = ready(image()); command(b, 15, 1, 7); wait(b); command(b, 8); results(b)
+    command(b, 7, 1); assert 42 < wait(b) < 43
+    command(b, 8); assert results(b) == [0x21, 0] and b.chips["fdc"].drive[1].cylinder == 0
+
+
 def test_recalibrate_from_beyond_79_needs_a_second_one(pc, fdc):
     command(pc, 15, 0, 82); wait(pc); command(pc, 8); results(pc)
     command(pc, 7, 0); wait(pc); command(pc, 8); assert results(pc) == [0x70, 0]
@@ -242,7 +248,8 @@ def test_write(pc, fdc):                                                   # 5.1
 
 def test_write_protect(pc, fdc):                                           # NW; ST3 WP
     insert(fdc, 0, Disk(image(), write_protect=True))
-    r, _ = transfer(pc, 5, 0, 0, 1, mode=0x48); assert r[:3] == [0x40, 0x02, 0]
+    for op in (5, 9): assert transfer(pc, op, 0, 0, 1, mode=0x48)[0][:3] == [0x40, 0x02, 0]
+    command(pc, 0x4D, 0, 2, 18, 0x54, 0xF6); wait(pc); assert results(pc)[:3] == [0x40, 0x02, 0]
     command(pc, 4, 0); assert results(pc) == [0x78]
 
 
@@ -258,6 +265,12 @@ def test_wrong_rate_no_disk_no_motor(pc, fdc):                             # MA
     pc.write(DIR, 2); assert transfer(pc, 6, 0, 0, 1)[0][:3] == [0x40, 0x01, 0]
     pc.write(DIR, 0); pc.write(DOR, 0x0C); assert transfer(pc, 6, 0, 0, 1)[0][:3] == [0x40, 0x01, 0]
     pc.write(DOR, 0x1C); fdc.eject(0); assert transfer(pc, 6, 0, 0, 1)[0][:3] == [0x40, 0x01, 0]
+
+
+def test_a_drive_that_is_not_there_is_not_read(pc, fdc):
+    insert(fdc, 1, image()); pc.write(DOR, 0xFC); pc.advance(300 * MS); fdc.drive[1].present = 0
+    program(pc, 2, 0x1000, 511, 0x44); command(pc, 0x46, 1, 0, 0, 1, 2, 18, 27, 255); wait(pc)
+    assert results(pc)[:3] == [0x41, 0x01, 0]
 
 
 def test_the_motor_must_have_its_speed(pc):

@@ -126,7 +126,9 @@ def test_a_byte_for_the_keyboard_turns_its_port_on(pc, kbc):
 
 
 def test_output_port_and_a20(pc, kbc):                                     # D0, D1
-    command(pc, 0xD0); assert pc.read(0x60) & 3 == 3
+    command(pc, 0xD0); assert pc.read(0x60) == 0xCF
+    command(pc, 0xD2, 1); command(pc, 0xD0); assert pc.read(0x60) == 0xDF  # a byte of the keyboard was there
+    command(pc, 0xD3, 1); command(pc, 0xD0); assert pc.read(0x60) == 0xEF  # one of the mouse
     command(pc, 0xD1, 0xDD); assert kbc.A20 == 0
     command(pc, 0xD0); assert pc.read(0x60) & 3 == 1
     command(pc, 0xD1, 0xDF); assert kbc.A20 == 1

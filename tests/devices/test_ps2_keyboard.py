@@ -149,6 +149,8 @@ def test_set_3_key_types(pc, kbc):                                         # F7-
     tell(pc, 0xF0, 3)
     assert tell(pc, 0xF9) == b"\xFA" and sent(pc, kbc, "KeyA") == "1c"     # all keys make only
     assert tell(pc, 0xF8) == b"\xFA" and sent(pc, kbc, "KeyA") == "1cf01c"
+    assert tell(pc, 0xFC, 0x1C, 0xF4) == b"\xFA\xFA\xFA" and kbc.keyboard[0].types[0x1C] == 2       # A make/break
+    assert tell(pc, 0xFB, 0x1C, 0xF4) == b"\xFA\xFA\xFA" and kbc.keyboard[0].types[0x1C] == 1       # A typematic
     assert tell(pc, 0xFD, 0x1C, 0x32, 0xF4) == b"\xFA\xFA\xFA\xFA"         # A and B make only; F4 ends the list
     assert sent(pc, kbc, "KeyA") == "1c" and sent(pc, kbc, "KeyB") == "32" and sent(pc, kbc, "KeyC") == "21f021"
     tell(pc, 0xFF); get(pc); assert kbc.keyboard[0].scan_set == 2

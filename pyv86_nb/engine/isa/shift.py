@@ -114,4 +114,5 @@ def btc(a, b, cf, w):
 @semantic
 def bswap(a, b, cf, w):
     """Of a 16-bit register the result is undefined; like processors since the 486 this gives 0."""
-    return (a >> 24) | ((a >> 8) & 0xFF00) | ((a & 0xFF00) << 8) | ((a & 0xFF) << 24), cf, 0
+    r = (a >> 24) | ((a >> 8) & 0xFF00) | ((a & 0xFF00) << 8) | ((a & 0xFF) << 24)
+    return (0 if w == 16 else r), cf, 0
