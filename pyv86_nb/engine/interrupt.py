@@ -190,7 +190,6 @@ def raise_exception(cpu, count):
         cpu.extra += 1
         cpu.budget -= 1
     first = -1
-    cpu.external = 1                                    # EXT of what happens on the way (6.13: "or an earlier exception")
     while True:
         vector, error = cpu.vector, cpu.error
         if cpu.external and 10 <= vector <= 13:

@@ -115,6 +115,7 @@ class Machine:
             self.idt[v] = gate(0x08, HANDLERS + v, INT32)
         self.memory.write(HANDLERS, b"\xf4" * 256)
         p = self.p
+        p.set("cr0", 0x10)
         p.flat()
         p.set("gdtr", (GDT, 0x3FF))
         p.set("idtr", (IDT, 0x7FF))

@@ -231,7 +231,7 @@ def test_exceptions_in_real_mode(m):
     assert end.vector == GP and end.cs == 0 and [m.word(sp + 2 * i, 2) for i in range(3)] == [m.labels["there"], 0, m.word(sp + 4, 2)]
     m.__init__(m.p.tier)
     end = real(m, "lidt cs:[0x600]; ud2")
-    assert end.why == TRIPLE_FAULT and m.p.faults == ["#UD(0x0)", "#GP(0x1)", "#DF(0x0)", "#GP(0x1)"]
+    assert end.why == TRIPLE_FAULT and m.p.faults == ["#UD(0x0)", "#GP(0x0)", "#GP(0x0)", "#DF(0x0)", "#GP(0x0)"]
 
 
 @pytest.mark.parametrize("text", ["arpl ax, bx", "lar ax, bx", "lsl ax, bx", "verr ax", "verw ax", "sldt ax", "str ax", "lldt ax", "ltr ax"])
