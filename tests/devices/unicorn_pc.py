@@ -98,10 +98,11 @@ class UnicornPc:
         self.shown = wanted
 
     def run(self, until, slices=400):
-        """Run until `until(self)`, asked whenever Unicorn comes back; at most that many milliseconds of it."""
+        """Run until `until(self)`, asked whenever Unicorn comes back; at most that many slices that nothing ends early.  By
+        count, for where a stop by the clock falls Unicorn does not always know its EIP."""
         while slices and not until(self):
             if self.moved or self.changed: self.remap()
-            self.uc.emu_start(self.eip, 0xFFFFFFFF, timeout=50_000)
+            self.uc.emu_start(self.eip, 0xFFFFFFFF, count=1_000_000)
             self.eip = self.uc.reg_read(X.UC_X86_REG_EIP)
             if self.vector is not None: self.software_interrupt(self.vector); self.vector = None
             elif not self.moved: slices -= 1
