@@ -14,7 +14,7 @@ from collections.abc import Callable
 from .engine import cache, processor, stencils, unit
 
 TIERS = {"native": ("native", "engine", "chips"), "threaded": ("threaded", "engine", "chips"), "python": ()}
-TYPICAL = {"engine": 3, "chips": 3, "native": 4, "threaded": 4}           # seconds, for the progress bar
+TYPICAL = {"engine": 14, "chips": 10, "native": 4, "threaded": 4}         # seconds, for the progress bar
 
 
 def missing(tier: str = "native") -> list[str]:
@@ -50,7 +50,7 @@ def prepare(tier: str = "native", progress: Callable[[int, int, str], None] | No
             part = waiting.pop(0)
             command = [sys.executable, "-m", "pyv86_nb.compile", part]
             try:
-                running[part] = subprocess.Popen(command, env={**os.environ, **_path()}, stdin=subprocess.DEVNULL,
+                running[part] = subprocess.Popen(command, env={**os.environ, cache.LEAN: "1", **_path()}, stdin=subprocess.DEVNULL,
                                                  stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
             except OSError:
                 failed.append(part)

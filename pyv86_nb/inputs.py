@@ -40,10 +40,6 @@ class Inputs:
         self.typing.extend(movements)
 
     @property
-    def pending(self) -> bool:
-        return bool(self.waiting or self.typing)
-
-    @property
     def due(self) -> int:
         """The tick at which the typist wants to be asked; slices end there."""
         return self.next_edge if self.typing else NEVER

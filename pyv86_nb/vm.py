@@ -490,7 +490,7 @@ class VM:
         if isinstance(until, str):
             self._check_text(until)
             with self._at_rest():
-                goal.text, goal.since = until, self._watcher.moment(machine.now, machine.ips, self._inputs.pending)
+                goal.text, goal.since = until, self._watcher.moment(machine.now, machine.ips, bool(self._inputs.waiting), bool(self._inputs.typing))
         elif callable(until):
             goal.ask = lambda: bool(until(self))
         elif until is not None:

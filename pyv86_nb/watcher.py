@@ -160,13 +160,19 @@ class Watcher:
         self.look(now)
         self.input, self.met = now, USED
 
-    def moment(self, now: int, ips: int, pending: bool = False) -> int:
-        """The tick from which a `run(until=text)` that begins now counts.  pending: some input has not reached the guest yet."""
+    def moment(self, now: int, ips: int, waiting: bool = False, typing: bool = False) -> int:
+        """The tick from which a `run(until=text)` that begins now counts.
+
+        waiting: an input has been made that is applied with this call.  typing: the last one has not reached the guest wholly.
+        """
         self.look(now)
         written = max(self.screen.changed, self.com1.changed)
-        if now == self.met:                              # straight after a satisfied call: what followed its text is not read yet
+        if now == self.met and not waiting:              # straight after a satisfied call: what followed its text is not read yet
             return self.call
-        answered = not pending and written > self.input and now - written > self.QUIET * ips
+        if waiting:
+            self.call = now
+            return now
+        answered = not typing and written > self.input and now - written > self.QUIET * ips
         self.call = now if answered or self.input == USED else min(now, self.input)
         return self.call
 

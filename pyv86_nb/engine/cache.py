@@ -48,6 +48,7 @@ SOURCES = "engine/**/*.py", "devices/**/*.py", "board/hot.py"
 KEEP = 8                                                 # digest folders, the most recently used; each is a few MB
 OPTIONS = dict(nopython=True, nogil=True, error_model="numpy", boundscheck=False, _nrt=False)
 
+LEAN = "PYV86_LEAN"                                      # set in processes that only compile (compile.py)
 progress = None                                          # set it: progress(done, total, what), told by compile.prepare
 misses = []                                              # names of what had to be compiled in this process
 
@@ -142,6 +143,7 @@ class Cache(caching._Cache):
         return f"{f.__qualname__.replace('<locals>.', '')}-{hashlib.sha256(key).hexdigest()[:24]}.nbc"
 
     def load_overload(self, sig, target_context):
+        if os.environ.get(LEAN): return None             # of such a process nothing is whole (unit.lean)
         target_context.refresh()
         data = load(self.name(sig, target_context.codegen()))
         try:
@@ -150,6 +152,7 @@ class Cache(caching._Cache):
         misses.append(self.f.__qualname__)
 
     def save_overload(self, sig, data):
+        if os.environ.get(LEAN): return
         if data.library.has_dynamic_globals:
             warnings.warn(f"{self.f.__qualname__} is compiled at every start: it holds a pointer or a large array", stacklevel=2)
         else: save(self.name(sig, data.codegen), dumps(data._reduce()))

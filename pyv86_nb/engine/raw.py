@@ -142,7 +142,6 @@ def record_at(dtype):
         def codegen(context, b, sig, args):
             return b.inttoptr(args[0], context.get_value_type(record))
         return record(types.int64), codegen
-    at.record = dtype                                   # for kernel_compiler.py
     return at
 
 

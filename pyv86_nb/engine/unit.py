@@ -1,20 +1,43 @@
-"""Many kernels in one object file: compiled once per machine, cached as a whole, loaded in milliseconds.
+"""Many small functions in one object file: compiled once per machine, cached as a whole, loaded in milliseconds.
 
-Each is reached by address as
+A numba function of its own costs a quarter of a second as a `cfunc` and a file each; here all of them go into one LLVM
+module, share what they call, and are written as machine code.  Each is reached by address as
 
     i64 f(i64 record, i64 a, i64 b, i64 c, i64 now)
 
 whatever it takes: a function of (record, x, now) is given a as x.  The record is the address of a numpy record.
 """
+import contextlib
 import ctypes
+import gc
 import hashlib
+import os
 
 import llvmlite.binding as llvm
+import numba
+from llvmlite import ir
+from numba import _dynfunc, types
+from numba.core import compiler_lock, sigutils
+from numba.core.ccallback import _CFuncCompiler
+from numba.core.codegen import CPUCodeLibrary
+from numba.core.cpu import CPUContext
+from numba.core.lowering import BaseLower
+from numba.core.registry import cpu_target
+from numba.core.typed_passes import NopythonRewrites
 
-from . import cache, kernel_compiler
+from . import cache
 
+I64 = ir.IntType(64)
+_NOWHERE = ctypes.cast(ctypes.pythonapi.Py_FatalError, ctypes.c_void_p).value
 SIGNATURE = ctypes.CFUNCTYPE(*[ctypes.c_int64] * 6)
 _loaded = {}                                             # file name -> ({function name: address}, what keeps them alive)
+
+
+class _Compiler(_CFuncCompiler):
+    """Stops short of machine code: the module is linked with the others first."""
+    def _customize_flags(self, flags):
+        flags.no_cpython_wrapper = flags.no_cfunc_wrapper = flags.no_compile = True
+        return flags
 
 
 def addresses(functions):
@@ -24,9 +47,9 @@ def addresses(functions):
         data = cache.load(name)
         if data is None:
             cache.misses.append(f"unit of {len(functions)} functions")
-            data = kernel_compiler.build(functions)
+            data = build(functions)
             cache.save(name, data)
-        _loaded[name] = load(data, functions)
+        _loaded[name] = _load(data, functions)
     return _loaded[name][0]
 
 
@@ -36,9 +59,93 @@ def file_name(functions):
     return f"unit-{hashlib.sha256(what.encode()).hexdigest()[:24]}.o"
 
 
-def load(data, names):
-    """({name: address}, what keeps them alive) of an object file."""
-    engine = llvm.create_mcjit_compiler(llvm.parse_assembly(""), kernel_compiler.machine())
+def _load(data, names):
+    engine = llvm.create_mcjit_compiler(llvm.parse_assembly(""), _machine())
     engine.add_object_file(llvm.ObjectFileRef.from_data(data))
     engine.finalize_object()
     return {n: engine.get_function_address(n) for n in names}, engine
+
+
+def _machine():
+    codegen = cpu_target.target_context.codegen()
+    return llvm.Target.from_default_triple().create_target_machine(
+        cpu=codegen._get_host_cpu_name(), features=codegen._tm_features, opt=2, jit=True)
+
+
+@contextlib.contextmanager
+def lean():
+    """numba finishes each function as a library of its own, which holds, optimised again, all that it calls: 50 s for the engine
+    where 10 will do.  Inside, functions are left as LLVM made from them, for `build` to link and optimise once.  What numba
+    has compiled meanwhile can be linked by `build` alone, so this is for processes that do nothing else."""
+    def finalize(library): library._finalized = True
+    def executable(context, library, fndesc, env):       # a name for the function; it is never called
+        return _dynfunc.make_function(fndesc.lookup_module(), fndesc.qualname, "", _NOWHERE, env, (library,))
+    def layout(library, module): module.data_layout = library._codegen._data_layout
+    def no_wrapper(lower, *args): pass
+    def short(record): return record.name[:40]           # numba prints the types of all candidates, to throw the text away
+    def as_it_is(rewrites, state): return False          # its rewrites are of array expressions; there are none
+    changes = [(CPUCodeLibrary, "finalize", finalize), (CPUCodeLibrary, "_optimize_functions", layout),
+               (CPUContext, "get_executable", executable), (BaseLower, "create_cpython_wrapper", no_wrapper),
+               (BaseLower, "create_cfunc_wrapper", no_wrapper), (types.Record, "__repr__", short),
+               (NopythonRewrites, "run_pass", as_it_is)]
+    saved = [(c, n, getattr(c, n)) for c, n, _ in changes]
+    for c, n, f in changes: setattr(c, n, f)
+    gc.disable()                                         # nothing is thrown away before the process ends
+    try: yield
+    finally:
+        gc.enable()
+        for c, n, f in saved: setattr(c, n, f)
+
+
+def build(functions):
+    """The object file."""
+    with lean() if os.environ.get(cache.LEAN) else contextlib.nullcontext(): return _build(functions)
+
+
+@compiler_lock.global_compiler_lock
+def _build(functions):
+    context = cpu_target.target_context
+    cpu_target.typing_context.refresh()
+    context.refresh()
+    whole = llvm.parse_assembly("")
+    shims, seen = ir.Module(), set()
+    for name, (f, dtype, between) in functions.items():
+        args = numba.from_dtype(dtype), *[types.int64] * (between + 1)
+        result = _Compiler(f, cpu_target, cache.OPTIONS, {}, numba.core.compiler.Compiler).compile(args, None)
+        _shim(shims, context, name, result.fndesc, between)
+        _link(whole, result.library, seen)
+    whole.link_in(llvm.parse_assembly(str(shims)))
+    for f in whole.functions:
+        if not f.is_declaration and f.name not in functions: f.linkage = "internal"
+    machine = _machine()
+    tuning = llvm.create_pipeline_tuning_options(2)
+    builder = llvm.create_pass_builder(machine, tuning)
+    builder.getModulePassManager().run(whole, builder)
+    open_ = [f.name for f in whole.functions if f.is_declaration and not f.name.startswith("llvm.")]
+    if open_: raise TypeError(f"kernels may not call {', '.join(open_)}: is there an assert, a raise, a string in them?")
+    return machine.emit_object(whole)
+
+
+def _link(whole, library, seen):
+    """The functions of a library, then of those that it calls: the linker takes what somebody has asked for."""
+    if library in seen: return
+    seen.add(library)
+    whole.link_in(library._get_module_for_linking() if library._finalized else library._final_module, preserve=True)
+    for other in library._linking_libraries: _link(whole, other, seen)
+
+
+def _shim(module, context, name, fndesc, between):
+    """The door of one function: C's calling convention outside, numba's inside."""
+    inner_type = context.call_conv.get_function_type(fndesc.restype, fndesc.argtypes)
+    inner = ir.Function(module, inner_type, fndesc.llvm_func_name)
+    outer = ir.Function(module, ir.FunctionType(I64, [I64] * 5), name)
+    b = ir.IRBuilder(outer.append_basic_block())
+    result = b.alloca(inner_type.args[0].pointee)
+    error = b.alloca(inner_type.args[1].pointee)
+    record = b.inttoptr(outer.args[0], inner_type.args[2])
+    b.call(inner, [result, error, record, *outer.args[1:1 + between], outer.args[4]])
+    if fndesc.restype == types.none: b.ret(I64(0))
+    elif isinstance(fndesc.restype, (types.Integer, types.Boolean)):
+        v = b.load(result)
+        b.ret(v if v.type.width == 64 else b.zext(v, I64))
+    else: raise TypeError(f"{name} answers {fndesc.restype}, not an int")

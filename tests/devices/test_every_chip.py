@@ -79,7 +79,7 @@ def test_reset_keeps_what_has_a_battery(chip):
 def test_everything_is_documented(chip):
     for c in chip.family():
         for e in c.layout.values(): assert e.doc and len(e.doc) > 3, e.name
-        for where, (f, doc) in c.ports.items(): assert doc, where
+        for where, (_f, doc) in c.ports.items(): assert doc, where
     assert all(n in type(chip).register_table() for n, e in chip.layout.items() if not e.part)
     assert len(chip.port_table().splitlines()) == 2 + len(chip.ports)
 

@@ -26,10 +26,10 @@ def make(n):
 RUN = """
 import time, numba.core.registry
 from pkg.engine import cache
-t = time.perf_counter()
+t = time.process_time()
 from pkg.engine.caller import caller, c, make
 r = caller(20), c.ctypes(20), make(5)(3), make(7)(3)
-print(*r, len(cache.misses), cache.folder(), time.perf_counter() - t)
+print(*r, len(cache.misses), cache.folder(), time.process_time() - t)
 """
 
 

@@ -205,7 +205,7 @@ def test_a_host_too_slow_lowers_the_rate_and_guest_time_does_not_jump(fake_vm):
     assert ticks == sorted(ticks)
     rate = vm.mips
     end = vm.time + 0.2
-    assert vm.run(seconds=0.2).reason == "seconds" and vm.time == pytest.approx(end, abs=1e-6)
+    assert vm.run(seconds=0.2).reason == "seconds" and vm.time == pytest.approx(end, abs=1e-4)
     assert vm.mips <= rate                                              # never raised by itself
     t = vm.time
     vm.mips = 100
