@@ -193,7 +193,7 @@ def raise_exception(cpu, count):
     while True:
         vector, error = cpu.vector, cpu.error
         if cpu.external and 10 <= vector <= 13:
-            error |= 1                                  # EXT: raised while something that no INT asked for was delivered
+            error |= 1                                  # EXT (6.13): raised while an interrupt or an earlier exception was delivered
         if first == DF:
             cpu.chain[cpu.chained & 7] = vector << 32 | error
             cpu.chained += 1
