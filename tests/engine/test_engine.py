@@ -8,7 +8,6 @@ import numpy as np
 import pytest
 
 from pyv86_nb.engine import code as C
-from pyv86_nb.engine import state as S
 from pyv86_nb.engine.isa import alu
 from pyv86_nb.engine.isa import flags as F
 from pyv86_nb.engine.processor import TIERS
