@@ -6,8 +6,22 @@ import random
 
 import pytest
 
-from protected_machine import CODE, CODE_OF, DATA_OF, FREE, HANDLERS, INT32, LDT_SELECTOR, STACK, TSS, TSS2, TSS2_SELECTOR, TSS_SELECTOR, Machine, gate, segment
-from qemu_protected import GDB_REGISTERS, Qemu
+from .protected_machine import (
+    CODE,
+    CODE_OF,
+    DATA_OF,
+    FREE,
+    INT32,
+    LDT_SELECTOR,
+    STACK,
+    TSS,
+    TSS2,
+    TSS2_SELECTOR,
+    Machine,
+    gate,
+    segment,
+)
+from .qemu_protected import GDB_REGISTERS, Qemu
 
 pytestmark = pytest.mark.qemu
 COMPARED = 0x40000

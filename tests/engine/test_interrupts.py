@@ -4,7 +4,7 @@ import pytest
 from pyv86_nb.engine.isa import flags as F
 from pyv86_nb.engine.reasons import TRIPLE_FAULT
 
-from protected_machine import (
+from .protected_machine import (
     BP,
     BR,
     CODE,

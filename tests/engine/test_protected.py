@@ -3,7 +3,7 @@ import pytest
 
 from pyv86_nb.engine.reasons import TRIPLE_FAULT
 
-from protected_machine import (
+from .protected_machine import (
     CODE,
     CODE_OF,
     CONFORM,

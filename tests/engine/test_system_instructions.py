@@ -4,7 +4,7 @@ import pytest
 from pyv86_nb.engine import state as S
 from pyv86_nb.engine.isa import flags as F
 
-from protected_machine import (
+from .protected_machine import (
     CALL16,
     CALL32,
     CODE,

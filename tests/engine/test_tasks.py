@@ -3,7 +3,7 @@ import pytest
 
 from pyv86_nb.engine.isa import flags as F
 
-from protected_machine import (
+from .protected_machine import (
     CODE,
     CODE_OF,
     DATA,

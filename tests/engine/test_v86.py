@@ -5,7 +5,7 @@ from pyv86_nb.engine import state as S
 from pyv86_nb.engine.isa import flags as F
 from pyv86_nb.engine.reasons import TRIPLE_FAULT
 
-from protected_machine import (
+from .protected_machine import (
     BP,
     CODE_OF,
     CONFORM,
