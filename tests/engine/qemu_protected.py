@@ -7,9 +7,9 @@ import socket
 import subprocess
 import time
 
-from pyv86_nb.demo.assemble import assemble
+from protected_machine import CODE_OF, DATA_OF, GDT, LDT_SELECTOR, RAM, TSS_SELECTOR
 
-from .protected_machine import CODE_OF, DATA_OF, GDT, LDT_SELECTOR, RAM, TSS_SELECTOR
+from pyv86_nb.demo.assemble import assemble
 
 BLOCK, SCRATCH = 0x7800, slice(0x7000, 0x8000)          # what is ours in memory, not compared
 KNOWN = """EXT in error codes; limits and rights of data segments (only loads are checked); page walks before writes of a frame."""
