@@ -24,11 +24,12 @@ import random
 
 import numpy as np
 import pytest
+
+from pyv86_nb.engine.isa import flags as F
+
 from .generate import ROWS, STRINGS, one, sequence
 from .oracle import Oracle
 from .worlds import CODE, DATA, GDT, HOLE, RAM, TABLES, WORLDS, machines
-
-from pyv86_nb.engine.isa import flags as F
 
 BLOCK = HOLE - DATA
 LIMITS = ("#GP(0x0)", "#SS(0x0)")
