@@ -5,12 +5,8 @@ Each case is a seed.  The oracle is QEMU (TCG); what it leaves out is said at `e
 import random
 
 import pytest
-<<<<<<< HEAD
 
 from .protected_machine import (
-=======
-from .protected_machine import (
->>>>>>> realmode
     CODE,
     CODE_OF,
     DATA_OF,
@@ -18,10 +14,7 @@ from .protected_machine import (
     INT32,
     LDT_SELECTOR,
     STACK,
-<<<<<<< HEAD
-=======
     TIERS,
->>>>>>> realmode
     TSS,
     TSS2,
     TSS2_SELECTOR,
@@ -29,11 +22,7 @@ from .protected_machine import (
     gate,
     segment,
 )
-<<<<<<< HEAD
-from .qemu_protected import GDB_REGISTERS, Qemu
-=======
 from .qemu_protected import GDB_REGISTERS, PAGING, Qemu
->>>>>>> realmode
 
 pytestmark = pytest.mark.qemu
 COMPARED, TABLE, DIRECTORY = 0x40000, 0x40000, 0x41000
