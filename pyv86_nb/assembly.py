@@ -41,6 +41,7 @@ class Machine:
         self.uarts = [self.chips.get(f"com{n + 1}") for n in range(SERIAL_LINES)]
         self.lines: list[Any] = []                       # watcher.Line of each serial port
         self.outgoing = [bytearray() for _ in range(SERIAL_LINES)]
+        self.firmware = b"", b""                         # BIOS and VGA BIOS, for snapshots
         self.shift = 0                                   # what changes of the rate have taken from the board's count of ticks
 
     # TIME
@@ -166,6 +167,10 @@ class Machine:
         else:
             self.fdc.insert(number, disk, geometry(disk.size))
 
+    def put_disk(self, number: int, disk: Any) -> None:
+        """A disk without the drive noticing: its fields come from a snapshot."""
+        self.fdc.disks[number] = disk
+
     # NUMBERS
 
     def timers(self) -> np.ndarray:
@@ -200,6 +205,7 @@ def assemble(o: Options, disks: list[Any]) -> Machine:
     if o.bare:
         (processor.flat if o.bare == "flat" else processor.real)()
     machine = Machine(memory, board, processor)
+    machine.firmware = bios, vga_bios
     for n, disk in enumerate(disks):
         if disk is not None:
             machine.insert(n, disk)

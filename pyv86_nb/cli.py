@@ -181,13 +181,14 @@ class progress:
     def __enter__(self) -> progress:
         from pyv86_nb.engine import cache
 
-        self.cache: Any = cache
-        self.before = self.cache.progress
-        self.cache.progress = None if self.quiet else self.tell
+        self.before: Callable[[int, int, str], None] | None = cache.progress
+        cache.progress = None if self.quiet else self.tell      # type: ignore[assignment]
         return self
 
     def __exit__(self, *_: object) -> None:
-        self.cache.progress = self.before
+        from pyv86_nb.engine import cache
+
+        cache.progress = self.before                            # type: ignore[assignment]
         if self.bar is not None:
             self.bar.close()
         elif self.shown:
@@ -202,7 +203,8 @@ class progress:
             try:
                 from tqdm import tqdm
 
-                self.bar = tqdm(total=total, desc="compiling, once per machine", bar_format="{desc}: {percentage:3.0f}% {bar} {elapsed}", file=sys.stderr)
+                bar = "{desc}: {percentage:3.0f}% {bar} {elapsed}"
+                self.bar = tqdm(total=total, desc="compiling, once per machine", bar_format=bar, file=sys.stderr)
             except ImportError:
                 self.bar = None
         if self.bar is not None:

@@ -14,7 +14,7 @@ from collections.abc import Callable
 from .engine import cache, processor, stencils, unit
 
 TIERS = {"native": ("native", "engine", "chips"), "threaded": ("threaded", "engine", "chips"), "python": ()}
-TYPICAL = {"engine": 14, "chips": 8, "native": 4, "threaded": 4}          # seconds, for the progress bar
+TYPICAL = {"engine": 14, "chips": 10, "native": 4, "threaded": 4}         # seconds, for the progress bar
 
 
 def missing(tier: str = "native") -> list[str]:

@@ -60,7 +60,6 @@ class Drive:
 def medium(name: str, given: Any) -> tuple[Any, str]:
     """(Disk, what it was made from) of a path, bytes or Disk.  Every refusal names the option."""
     from .media.disk import Disk
-
     from .media.floppy import geometry
 
     if isinstance(given, Disk):

@@ -26,6 +26,7 @@ class Inputs:
         self.waiting: deque[Event] = deque()             # append and popleft are atomic: any thread may post
         self.typing: deque[Event] = deque()              # key movements not yet made
         self.next_edge = NEVER
+        self.moved = False                               # something has been applied since the runner last asked
         self.log: list[tuple[int, int, Event]] = []
         self.sequence = itertools.count()
 
@@ -37,10 +38,6 @@ class Inputs:
         if not self.typing:
             self.next_edge = max(now, 0 if self.next_edge == NEVER else self.next_edge)
         self.typing.extend(movements)
-
-    @property
-    def pending(self) -> bool:
-        return bool(self.waiting or self.typing)
 
     @property
     def due(self) -> int:
@@ -71,4 +68,5 @@ class Inputs:
         return n
 
     def note(self, now: int, event: Event) -> None:
+        self.moved = True
         self.log.append((now, next(self.sequence), event))

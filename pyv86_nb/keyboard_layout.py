@@ -1,6 +1,6 @@
 """Text as key movements on a US keyboard.
 
-    keys_for("Dir\\n")     [("ShiftLeft", True), ("KeyD", True), ("KeyD", False), ("ShiftLeft", False), ("KeyI", True), ...]
+    keys_for("Dir\\n")     [("ShiftLeft", True), ("KeyD", True), ("KeyD", False), ("ShiftLeft", False), ...]
 
 Names are those of the W3C's KeyboardEvent `code`; True is down, False is up.
 """
@@ -10,12 +10,14 @@ from .devices.key_codes import KEYS
 
 CODES: frozenset[str] = frozenset(KEYS)                  # every key that the keyboard has
 
-_PLAIN = {" ": "Space", "\n": "Enter", "\r": "Enter", "\t": "Tab", "\b": "Backspace", "\x1b": "Escape", "\x7f": "Delete"}
-_SHIFTED: dict[str, str] = {}
+_PLAIN = {" ": "Space", "\n": "Enter", "\r": "Enter", "\t": "Tab", "\b": "Backspace", "\x1b": "Escape",
+          "\x7f": "Delete"}
 _PLAIN |= {c: f"Key{c.upper()}" for c in "abcdefghijklmnopqrstuvwxyz"} | {c: f"Digit{c}" for c in "0123456789"}
-_SHIFTED |= {c: f"Key{c}" for c in "ABCDEFGHIJKLMNOPQRSTUVWXYZ"} | {c: f"Digit{d}" for c, d in zip(")!@#$%^&*(", "0123456789")}
-for _both, _key in (("`~", "Backquote"), ("-_", "Minus"), ("=+", "Equal"), ("[{", "BracketLeft"), ("]}", "BracketRight"), ("\\|", "Backslash"),
-                    (";:", "Semicolon"), ("'\"", "Quote"), (",<", "Comma"), (".>", "Period"), ("/?", "Slash")):
+_SHIFTED = {c: f"Key{c}" for c in "ABCDEFGHIJKLMNOPQRSTUVWXYZ"}
+_SHIFTED |= {c: f"Digit{d}" for c, d in zip(")!@#$%^&*(", "0123456789")}
+for _both, _key in (("`~", "Backquote"), ("-_", "Minus"), ("=+", "Equal"), ("[{", "BracketLeft"),
+                    ("]}", "BracketRight"), ("\\|", "Backslash"), (";:", "Semicolon"), ("'\"", "Quote"),
+                    (",<", "Comma"), (".>", "Period"), ("/?", "Slash")):
     _PLAIN[_both[0]], _SHIFTED[_both[1]] = _key, _key
 
 
@@ -38,5 +40,6 @@ def keys_for(text: str) -> list[tuple[str, bool]]:
         elif c in _SHIFTED:
             out += [("ShiftLeft", True), (_SHIFTED[c], True), (_SHIFTED[c], False), ("ShiftLeft", False)]
         else:
-            raise ValueError(f"the character {c!r} at position {at} is not on a US keyboard; type what it has, or send key codes")
+            raise ValueError(f"the character {c!r} at position {at} is not on a US keyboard; type what it has, or "
+                             "press keys by name")
     return out

@@ -29,6 +29,7 @@ class Memory:
 
     def __len__(self) -> int:
         """Bytes of RAM."""
+        self._vm._check_open()
         return self._vm._machine.memory.ram.size
 
     def __getitem__(self, where: int | slice) -> Any:

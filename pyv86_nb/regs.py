@@ -76,7 +76,7 @@ class Registers:
 
     def __repr__(self) -> str:
         row = self.array[0]
-        line = lambda names, digits: "  ".join(f"{n}={row[n]:0{digits}X}" for n in names)  # noqa: E731
+        line = lambda names, digits: "  ".join(f"{n}={row[n]:0{digits}X}" for n in names)
         return "\n".join((line(GENERAL[:8], 8), line(GENERAL[8:], 8), line(SEGMENTS, 4), line(CONTROL, 8),
                           "  ".join(f"{n}={row[n + '_base']:08X}/{row[n + '_limit']:04X}" for n in TABLES)))
 

@@ -22,7 +22,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from types import FrameType
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, cast
 
 from . import options
 from .inputs import NEVER
@@ -36,7 +36,8 @@ if TYPE_CHECKING:
 
 HOST_SLICE = 0.004                                       # seconds aimed at; never more than 10 ms unless the guest changes character within one
 GUEST_SLICE, WALL_SLICE = 0.010, 0.005                   # guest seconds
-FIRST_LOOK, LONGEST_LOOK = 50e-6, 0.005                  # guest seconds between two looks at `until`: short at first, then longer
+FIRST_LOOK, LONGEST_LOOK = 50e-6, 0.005                  # guest seconds between two looks at the screen: short at first, then longer
+SETTLING = 500e-6                                        # the longest while it changes
 BEHIND, WINDOW, MARGIN = 0.1, 0.25, 0.9                  # wall clock: seconds late before the rate is lowered; how often; how far below the speed
 SWITCH = 0.001                                           # thread switch interval while a machine runs in the background
 FIRST_SPEED = {"python": 20_000.0}                       # instructions a second, before the first measurement
@@ -49,7 +50,8 @@ def interruptible(stop: Callable[[], None]) -> Iterator[None]:
     if threading.current_thread() is not threading.main_thread():
         yield
         return
-    seen, before = [], signal.getsignal(signal.SIGINT)
+    seen: list[int] = []
+    before = signal.getsignal(signal.SIGINT)
     if not callable(before):
         yield
         return
@@ -166,9 +168,11 @@ class Runner:
                 self.pace_from()
             if self.inputs.drain(now, machine.ips):
                 self.watcher.had_input(now)
+            if self.inputs.moved:                        # an answer may come soon: look often
+                self.inputs.moved, begun, next_look = False, now, now
             if now >= next_look:
-                next_look = now + self.interval(max(now - begun, 0))
                 self.look(now)
+                next_look = now + self.interval(max(now - begun, 0))
                 if goal.text is not None and self.watcher.found(goal.text, goal.since, now):
                     return self.stopped("until")
                 if goal.ask is not None and goal.ask():
@@ -195,7 +199,8 @@ class Runner:
     def interval(self, elapsed: int) -> int:
         """Ticks to the next look: an eighth of what has passed since the call, within bounds.  A function of guest time alone."""
         ips = self.machine.ips
-        return max(1, int(min(max(elapsed / 8, FIRST_LOOK * ips), LONGEST_LOOK * ips)))
+        longest = LONGEST_LOOK if self.watcher.still else SETTLING
+        return max(1, int(min(max(elapsed / 8, FIRST_LOOK * ips), longest * ips)))
 
     def budget(self, now: int, end: int, goal: Goal) -> int:
         """Ticks of the next slice: to the nearest end, within the host's slice; exact where instructions are counted."""
@@ -237,10 +242,10 @@ class Runner:
             self.waiters.remove(w)
             w.answer(self.stop_here("until"))
 
-    def stop_here(self, reason: Reason, detail: str = "") -> Stop:
-        return Stop(reason, int(self.machine.processor.instructions), self.machine.time, detail)
+    def stop_here(self, reason: str, detail: str = "") -> Stop:
+        return Stop(cast(Reason, reason), int(self.machine.processor.instructions), self.machine.time, detail)
 
-    def stopped(self, reason: Reason, detail: str = "") -> Stop:
+    def stopped(self, reason: str, detail: str = "") -> Stop:
         now = self.machine.now
         self.watcher.look(now)
         return self.stop_here(reason, detail)
@@ -265,7 +270,7 @@ class Runner:
             self.real, self.guest = real, self.machine.time          # what was lost is lost: no race to catch up
         if self.slow > 1:                                            # once may be the host's hiccup
             speed = (self.machine.now - tick) / (real - then)        # ticks a second that this host manages
-            rate = max(int(speed * MARGIN), int(options.LEAST_MIPS * 1e6))
+            rate = max(int(speed * MARGIN), self.machine.ips // 2, int(options.LEAST_MIPS * 1e6))
             if rate < self.machine.ips:
                 self.inputs.note(self.machine.now, ("rate", rate))
                 self.set_rate(rate)
@@ -275,7 +280,7 @@ class Runner:
         """Change the rate; moments still to come stay at their guest time."""
         machine, old = self.machine, self.machine.ips
         machine.set_rate(ips)
-        later = lambda tick: machine.now + max(-(-(tick - machine.now) * ips // old), 0)  # noqa: E731
+        later = lambda tick: machine.now + max(-(-(tick - machine.now) * ips // old), 0)
         if self.goal is not None and self.goal.tick is not None:
             self.goal.tick = later(self.goal.tick)
         self.inputs.next_edge = later(self.inputs.next_edge) if self.inputs.next_edge < NEVER else NEVER

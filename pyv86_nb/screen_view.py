@@ -78,6 +78,6 @@ def view_state(machine: Any) -> dict[str, Any]:
         return {"mode": str(video.mode(vga)), "rgb": video.image(vga)}
     font, cursor = np.ascontiguousarray(video.font(vga), np.uint8), video.cursor(vga)
     return {
-        "mode": str(video.mode(vga)), "cells": cells, "font": font, "font_version": zlib.crc32(font), "palette": video.palette16(vga),
+        "mode": str(video.mode(vga)), "cells": cells, "font": font, "font_version": zlib.crc32(font.tobytes()), "palette": video.palette16(vga),
         "cursor": (cursor.row, cursor.column, cursor.top, cursor.bottom, bool(cursor.enabled and cursor.row >= 0)),
         "blink": bool(vga.attr[0x10] & 8), "cell": (font.shape[2], font.shape[1])}

@@ -22,7 +22,6 @@ class Port:
     def __init__(self, vm: VM, number: int) -> None:
         self._vm, self.number = vm, number
         self.line = Line()
-        self.outgoing = bytearray()                      # on its way to the guest
         self._read = 0
 
     def write(self, data: bytes) -> None:
@@ -48,6 +47,12 @@ class Port:
         with self._vm._at_rest():
             return self.line.data.decode("utf-8", "replace")
 
+    def _restore(self, data: bytes, now: int) -> None:
+        """What had come by the time of a snapshot."""
+        self.line.__init__()                             # type: ignore[misc]
+        self.line.came(data, now)
+        self._read = min(self._read, len(data))
+
     def __repr__(self) -> str:
         return f"<COM{self.number + 1}: {len(self.line.data)} bytes from the guest>"
 
@@ -66,5 +71,5 @@ class Serial:
     def __len__(self) -> int:
         return PORTS
 
-    def __iter__(self):  # noqa: ANN204
+    def __iter__(self):
         return iter(self._ports)

@@ -39,7 +39,9 @@ class Recorder:
     on : bool
     """
 
-    name, dtype, filters = "", np.dtype(regs.COUNTED), ()
+    name: str = ""
+    dtype: np.dtype[Any] = np.dtype(regs.COUNTED)
+    filters: tuple[str, ...] = ()
 
     def __init__(self, vm: VM) -> None:
         self._vm, self._on = vm, False
@@ -58,7 +60,7 @@ class Recorder:
             raise ValueError(f"capacity={capacity!r} is not a number of rows from 1 to {MOST:,}")
         for word in filter:
             if word not in self.filters:
-                known = ", ".join(f"{f}=" for f in self.filters)
+                known = ", ".join(f"{name}=" for name in self.filters)
                 raise TypeError(f"vm.trace.{self.name} has no filter {word}=; it takes {known}")
 
     def _begin(self, capacity: int, filter: dict[str, Any]) -> None:
@@ -111,7 +113,7 @@ class Recorder:
         except ImportError:
             raise ImportError("the Arrow interface needs pyarrow; pip install pyarrow, or use .array, which is plain numpy") from None
         rows = self.array
-        columns = {n: rows[n].tolist() if rows.dtype[n].kind == "U" else np.ascontiguousarray(rows[n]) for n in rows.dtype.names}
+        columns = {n: rows[n].tolist() if rows.dtype[n].kind == "U" else np.ascontiguousarray(rows[n]) for n in rows.dtype.fields or ()}
         types = {n: pyarrow.string() for n in columns if rows.dtype[n].kind == "U"}
         table = pyarrow.table({n: pyarrow.array(c, types.get(n)) for n, c in columns.items()})
         return table.__arrow_c_stream__(requested_schema)
@@ -120,7 +122,8 @@ class Recorder:
         return len(self.array)
 
     def __repr__(self) -> str:
-        return f"<trace.{self.name}: {'on' if self._on else 'off'}, {len(self):,} rows, {self.lost:,} lost; fields {', '.join(self.dtype.names)}>"
+        on, names = "on" if self._on else "off", ", ".join(self.dtype.fields or ())
+        return f"<trace.{self.name}: {on}, {len(self):,} rows, {self.lost:,} lost; fields {names}>"
 
     # what the runner asks between slices
     next_count: int | None = None                        # the instruction at which it wants to sample
@@ -273,6 +276,13 @@ class Traces:
             self.registers._sample(machine)
         if self.timer.next_tick is not None:
             self.timer._sample(machine)
+
+    def _restored(self, machine: Any) -> None:
+        """The machine is at another moment: recorders that are on go on from there."""
+        if self.registers.next_count is not None:
+            self.registers.next_count = int(machine.processor.instructions) + self.registers._every
+        if self.timer.next_tick is not None:
+            self.timer.next_tick = machine.now + self.timer._every
 
     def _rescale(self, later: Callable[[int], int], factor: float) -> None:
         """The rate has changed: `later(tick)` is where a tick to come is now."""

@@ -18,8 +18,9 @@ from typing import Any
 
 import numpy as np
 
-from . import assembly, disassembly, loader, options, translate
+from . import assembly, disassembly, loader, options, snapshot, translate
 from .drives import Drive, medium
+from .events import Events
 from .inputs import Inputs
 from .keyboard import Keyboard, Mouse, movements
 from .memory_view import Memory
@@ -27,6 +28,7 @@ from .regs import Registers
 from .runner import Goal, Runner, Waiter, interruptible
 from .screen_view import Screen, view_state
 from .serial import Serial
+from .snapshot import Snapshot
 from .stop import Stop
 from .trace import Traces
 from .watcher import Watcher
@@ -80,11 +82,10 @@ class VM:
         self.fda.source, self.fdb.source = (s for _, s in disks)
         self.trace = Traces(self)
         self._machine.lines = [p.line for p in self.serial]
-        self._inputs = Inputs(self._apply, self._machine.keyboard_has_room)
+        self._events = Events(self)
+        self._inputs = Inputs(self._events.apply, self._machine.keyboard_has_room)
         self._watcher = Watcher(self._machine.text_cells, self.serial[0].line)
         self._runner = Runner(self._machine, self._inputs, self._watcher, self.trace, self._machine.processor.tier)
-        self._held: set[str] = set()                     # keys that are down
-        self._buttons = 0
         self._displayed = False
         self._closed = False
 
@@ -200,7 +201,7 @@ class VM:
             self._runner.waiters.append(waiter)
         try:
             return await asyncio.wait_for(asyncio.shield(done), timeout)
-        except asyncio.TimeoutError:
+        except TimeoutError:
             return self._runner.stop_here("timeout")
         finally:
             if waiter in self._runner.waiters:
@@ -318,13 +319,44 @@ class VM:
         """The page walk of a linear address: `.physical`, each level's entry, or `.why` not."""
         with self._at_rest() as machine:
             get = machine.processor.get
-            dword = lambda at: int.from_bytes(machine.memory.read(at, 4), "little")  # noqa: E731
+            dword = lambda at: int.from_bytes(machine.memory.read(at, 4), "little")
             return translate.walk(int(linear), int(get("cr0")), int(get("cr3")), int(get("cr4")), dword)
 
     def disassemble(self, addr: int | None = None, n: int = 10) -> disassembly.Listing:
         """n instructions from linear address `addr` (default: CS:EIP), as rows with address, bytes, text.  Needs iced-x86."""
         with self._at_rest() as machine:
             return disassembly.listing(machine, self.translate, addr, n)
+
+    # IN TIME
+
+    def snapshot(self) -> Snapshot:
+        """The whole machine at this instruction."""
+        self._settle_inputs()
+        with self._at_rest():
+            return snapshot.take(self)
+
+    def restore(self, s: Snapshot) -> None:
+        """Go to where the snapshot was taken; the machine continues from there bit for bit.
+
+        Raises
+        ------
+        ValueError
+            For a snapshot of a machine with another memory size or firmware; this machine is unchanged.
+        """
+        if not isinstance(s, snapshot.Snapshot):
+            raise TypeError(f"restore() takes a Snapshot, as vm.snapshot() or Snapshot.load(path) make it, not {s!r:.60}")
+        with self._at_rest():
+            self._inputs.waiting.clear()
+            snapshot.put_back(self, s)
+
+    @classmethod
+    def from_snapshot(cls, s: Snapshot, *, tier: str = "auto") -> VM:
+        """A new machine that continues where the snapshot was taken."""
+        if not isinstance(s, snapshot.Snapshot):
+            raise TypeError(f"from_snapshot() takes a Snapshot, as vm.snapshot() or Snapshot.load(path) make it, not {s!r:.60}")
+        vm = cls(**snapshot.options_of(s), tier=tier, fdb=None)
+        vm.restore(s)
+        return vm
 
     # THE NOTEBOOK
 
@@ -351,8 +383,8 @@ class VM:
     def _post(self, event: str, *values: Any) -> None:
         """Queue an input; it is applied at a slice boundary, at once when the machine next runs, and logged with its tick."""
         self._check_open()
-        if event not in self._EVENTS:
-            raise ValueError(f"{event!r} is not an input of this machine; there are {', '.join(self._EVENTS)}")
+        if event not in self._events.KNOWN:
+            raise ValueError(f"{event!r} is not an input of this machine; there are {', '.join(self._events.KNOWN)}")
         if event == "insert" and len(values) == 3 and isinstance(values[2], (bytes, bytearray, memoryview)):
             values = (values[0], values[1], medium(values[0], bytes(values[2]))[0])      # refused here, in the caller's thread
         if event == "paste":
@@ -360,69 +392,6 @@ class VM:
         self._inputs.post((event, *values))
         self._runner.wake()
 
-    _EVENTS = ("key_down", "key_up", "release_all", "mouse", "button", "paste", "movements", "scancodes", "insert", "eject", "serial", "rate", "reset",
-               "memory", "register")
-
-    def _apply(self, event: tuple[Any, ...]) -> None:
-        getattr(self, f"_do_{event[0]}")(*event[1:])
-
-    def _do_key_down(self, code: str) -> None:
-        if code not in self._held:                       # the browser's repeats: the keyboard has its own typematic
-            self._held.add(code)
-            self._machine.key(code, True)
-
-    def _do_key_up(self, code: str) -> None:
-        if code in self._held:
-            self._held.discard(code)
-            self._machine.key(code, False)
-
-    def _do_release_all(self) -> None:
-        for code in sorted(self._held):
-            self._machine.key(code, False)
-        self._held.clear()
-
-    def _do_mouse(self, dx: int, dy: int, wheel: int = 0, buttons: int | None = None) -> None:
-        """buttons: as the browser's MouseEvent.buttons, 1 left, 2 right, 4 middle; None: as they are."""
-        self._machine.move_mouse(int(dx), int(dy), int(wheel))
-        for n in range(3) if buttons is not None else ():
-            if (buttons ^ self._buttons) >> n & 1:
-                self._machine.mouse_button(n, bool(buttons >> n & 1))
-        self._buttons = self._buttons if buttons is None else buttons
-
-    def _do_button(self, n: int, down: bool) -> None:
-        self._machine.mouse_button(n, down)
-
-    def _do_paste(self, text: str) -> None:
-        self._inputs.type(movements(text), self._machine.now)
-
-    def _do_movements(self, moves: tuple[Any, ...]) -> None:
-        self._inputs.type(list(moves), self._machine.now)
-
-    def _do_scancodes(self, codes: bytes) -> None:
-        self._machine.scancodes(codes)
-
-    def _do_insert(self, drive: str, source: str, disk: Any) -> None:
-        getattr(self, drive).source = source
-        self._machine.insert(getattr(self, drive).number, disk)
-
-    def _do_eject(self, drive: str) -> None:
-        getattr(self, drive).source = ""
-        self._machine.insert(getattr(self, drive).number, None)
-
-    def _do_serial(self, number: int, data: bytes) -> None:
-        self._machine.outgoing[number] += data
-
-    def _do_rate(self, ips: int) -> None:
-        self._runner.set_rate(ips)
-
-    def _do_reset(self) -> None:
-        self._runner.pending_reset = ""
-        self._machine.reset()
-
-    def _do_memory(self, *_: Any) -> None:
-        """Logged here, written by the caller."""
-
-    _do_register = _do_memory
 
     # RULES
 
@@ -457,7 +426,7 @@ class VM:
         if isinstance(until, str):
             self._check_text(until)
             with self._at_rest():
-                goal.text, goal.since = until, self._watcher.moment(machine.now, machine.ips, self._inputs.pending)
+                goal.text, goal.since = until, self._watcher.moment(machine.now, machine.ips, bool(self._inputs.waiting), bool(self._inputs.typing))
         elif callable(until):
             goal.ask = lambda: bool(until(self))
         elif until is not None:

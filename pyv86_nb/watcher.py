@@ -4,14 +4,15 @@
 at which it was last seen to change, and each byte of COM1 the tick at which it came; a text counts when it stands there now and at
 least one of its characters was written after the moment asked about.
 
-- A scroll is recognised (rows that are found again further up keep their ticks), so an old prompt that moves up stays old.
+- A scroll is recognised (rows that are found again further up keep their ticks), so an old prompt that moves up stays old.  While the
+  screen is being written, only a text counts that no row had in the same columns; two looks that see the same settle the rest.
 - Several characters that vanish from one row between two looks mean that the row was cleared: all of it counts as written, so a prompt
   printed again at its old place after CLS is a new one.  A single one is a backspace and does not.
 - Blanks match blanks that were never written ("login: "), and a text may run on from the end of a row to the next.
 - A text that has satisfied a call is used up, with everything before it in reading order; what follows it can satisfy the next.
 
-The screen is looked at every few milliseconds of guest time, so a text that appears and vanishes in between is not seen on the screen;
-on COM1 nothing is missed.
+The screen is looked at often after a call and a key, then every few milliseconds of guest time: a text that appears and vanishes in
+between is not seen there, nor a prompt that leaves the screen exactly as it was before.  On COM1 nothing is missed.
 """
 from __future__ import annotations
 
@@ -28,40 +29,64 @@ class Screen:
 
     def __init__(self, cells: Callable[[], np.ndarray]) -> None:
         self.cells = cells                               # uint16 (rows, columns), characters in the low byte; (0, 0) in graphics modes
-        self.chars = np.zeros((0, 0), np.uint8)
-        self.ticks = np.zeros((0, 0), np.int64)
+        self.chars = self.sample = np.zeros((0, 0), np.uint8)            # as it last stood still; as last seen
+        self.ticks = self.sample_ticks = np.zeros((0, 0), np.int64)
         self.changed = 0                                 # tick of the last change anywhere
+
+    @property
+    def still(self) -> bool:
+        """Whether two looks one after the other saw the same."""
+        return self.sample is self.chars
 
     def look(self, now: int) -> None:
         cells = self.cells()
         if cells.size == 0:
             return
-        chars = (cells & 0xFF).astype(np.uint8)
-        chars[chars == 0] = 0x20
-        if chars.shape != self.chars.shape:
-            self.chars, self.ticks = np.full(chars.shape, 0x20, np.uint8), np.full(chars.shape, USED, np.int64)
-        if np.array_equal(chars, self.chars):
+        seen = (cells & 0xFF).astype(np.uint8)
+        seen[seen == 0] = 0x20
+        if seen.shape != self.chars.shape:
+            self.chars = self.sample = np.full(seen.shape, 0x20, np.uint8)
+            self.ticks = self.sample_ticks = np.full(seen.shape, USED, np.int64)
+        moving = not np.array_equal(seen, self.sample)
+        if moving:
+            self.changed = now
+        elif self.still:
             return
-        up = scrolled(self.chars, chars)
+        up = scrolled(self.chars, seen)
         before, ticks = np.full_like(self.chars, 0x20), np.full_like(self.ticks, now)
         before[:len(before) - up], ticks[:len(ticks) - up] = self.chars[up:], self.ticks[up:]
-        different = before != chars
-        erased = (different & (chars == 0x20)).sum(axis=1)
-        different |= (erased > 1)[:, None]
-        ticks[different] = now
-        self.chars, self.ticks, self.changed = chars, ticks, now
+        different = before != seen
+        if moving:                                       # perhaps in the middle of a scroll: what stands where it stood is not new
+            different &= self.chars != seen
+            ticks[~different] = np.minimum(ticks, self.ticks)[~different]
+        else:
+            different |= ((different & (seen == 0x20)).sum(axis=1) > 1)[:, None]
+        ticks[different] = now if moving else self.changed
+        self.sample, self.sample_ticks = seen, ticks
+        if not moving:
+            self.chars, self.ticks = seen, ticks
 
     def find(self, text: bytes, since: int, use: bool) -> bool:
-        flat, ticks = self.chars.tobytes(), self.ticks.reshape(-1)
+        flat, ticks = self.sample.tobytes(), self.sample_ticks.reshape(-1)
         solid = np.frombuffer(text, np.uint8) != 0x20
         at = flat.find(text)
         while at >= 0:
-            if (ticks[at:at + len(text)][solid] > since).any():
+            if (ticks[at:at + len(text)][solid] > since).any() and (self.still or not self.stood(text, at)):
                 if use:
-                    ticks[:at + len(text)] = USED
+                    self.use(at + len(text))
                 return True
             at = flat.find(text, at + 1)
         return False
+
+    def stood(self, text: bytes, at: int) -> bool:
+        """Whether some row had the text in the same columns when the screen last stood still: then it may be on its way up."""
+        before, n = self.chars.tobytes(), self.chars.shape[1]
+        return any(before.startswith(text, i) for i in range(at % n, len(before), n))
+
+    def use(self, end: int) -> None:
+        """Everything before this cell has been answered for."""
+        self.chars, self.ticks = self.sample, self.sample_ticks
+        self.ticks.reshape(-1)[:end] = USED
 
 
 def scrolled(old: np.ndarray, new: np.ndarray) -> int:
@@ -118,17 +143,36 @@ class Watcher:
     def look(self, now: int) -> None:
         self.screen.look(now)
 
+    @property
+    def still(self) -> bool:
+        return self.screen.still
+
+    def restored(self, now: int) -> None:
+        """The machine is at another moment: all that stands on the screen is old."""
+        self.screen = Screen(self.screen.cells)
+        for _ in range(2):
+            self.screen.look(now)
+        self.screen.ticks[:] = USED
+        self.com1.used = len(self.com1.data)
+        self.input, self.met = now, USED
+
     def had_input(self, now: int) -> None:
         self.look(now)
         self.input, self.met = now, USED
 
-    def moment(self, now: int, ips: int, pending: bool = False) -> int:
-        """The tick from which a `run(until=text)` that begins now counts.  pending: some input has not reached the guest yet."""
+    def moment(self, now: int, ips: int, waiting: bool = False, typing: bool = False) -> int:
+        """The tick from which a `run(until=text)` that begins now counts.
+
+        waiting: an input has been made that is applied with this call.  typing: the last one has not reached the guest wholly.
+        """
         self.look(now)
         written = max(self.screen.changed, self.com1.changed)
-        if now == self.met:                              # straight after a satisfied call: what followed its text is not read yet
+        if now == self.met and not waiting:              # straight after a satisfied call: what followed its text is not read yet
             return self.call
-        answered = not pending and written > self.input and now - written > self.QUIET * ips
+        if waiting:
+            self.call = now
+            return now
+        answered = not typing and written > self.input and now - written > self.QUIET * ips
         self.call = now if answered or self.input == USED else min(now, self.input)
         return self.call
 

@@ -7,7 +7,7 @@ deadline.  The tables are those of engine/bus.py: Python reads them here, hot.py
 """
 import numpy as np
 
-from ..devices.chip import Chip, PinsIn, Socket
+from ..devices.chip import PinsIn, Socket
 from ..devices.clock import Clock
 from ..engine import irq_trace
 from ..engine.bus import ALL, INTA, PORTS, Bus, earliest, next_change, next_deadline

@@ -14,7 +14,8 @@ def hot(board):
     record = lambda chip: board.words.ctypes.data + 8 * chip.origin
     levels = {number: (o.entry.level, o.chip) for number, (o, _) in board.sampled.items()}
     entries = board.doors[1:] + [(f, chip, "level") for f, chip in levels.values()]
-    at = unit.addresses({_name(*e): (e[0], type(e[1]).dtype, BETWEEN[e[2]]) for e in entries if hasattr(e[0], "kernel")})
+    hot_ones = {_name(*e): (e[0], type(e[1]).dtype, BETWEEN[e[2]]) for e in entries if hasattr(e[0], "kernel")}
+    at = unit.addresses(hot_ones)
     sample = {number: i for i, number in enumerate(levels, 1)}
     for number, (f, chip) in levels.items():
         pin = board.sampled[number][1]

@@ -31,7 +31,8 @@ def table(board: Any, tsc: int = 0) -> np.ndarray:
         rows.append(rtc_row(board.chips["rtc"], now, ips))
     if any(type(c).__name__ == "Piix4Pm" for c in board.chips.values()):
         t = ticks(now, PM_HZ, ips)
-        rows.append(("pm", "24 bits, free running", PM_TURN, t % PM_TURN, PM_HZ, PM_TURN / PM_HZ, (t // (PM_TURN // 2) + 1) * (PM_TURN // 2) / PM_HZ, -1))
+        edge = (t // (PM_TURN // 2) + 1) * (PM_TURN // 2)                # bit 23 turns over
+        rows.append(("pm", "24 bits, free running", PM_TURN, t % PM_TURN, PM_HZ, PM_TURN / PM_HZ, edge / PM_HZ, -1))
     rows.append(("tsc", "64 bits, free running", 0, tsc, ips, np.nan, np.nan, -1))
     return np.array(rows, DTYPE)
 

@@ -1,19 +1,20 @@
-"""Intel 8237A DMA controller with its page registers.   Data sheet 231466-005; IBM PC/AT Technical Reference (1984), "DMA".
+"""Intel 8237A DMA controller with page registers.   Data sheet 231466-005; IBM PC/AT Technical Reference (1984).
 
-    address (A0-A15)  +--------------+   Each channel has a base and a current address and count; a write sets both, a read shows the
-    page    (A16-A23) |  channel 0-3 |   current one, low byte first (one flip-flop for all).  Count + 1 units are moved; at the end:
-    DREQ  --->        |  mode, mask  |   TC, and the channel masks itself, or with auto-initialise begins again from the base.
-    DACK, TC <---     +--------------+   The address wraps within its 64K (128K) page: the page register is not counted.
+    address (A0-A15)  +--------------+  Each channel has a base and a current address and count; a write sets both, a
+    page    (A16-A23) |  channel 0-3 |  read shows the current one, low byte first (one flip-flop for all).  Count + 1
+    DREQ  --->        |  mode, mask  |  units are moved; then TC, and the channel masks itself, or with auto-initialise
+    DACK, TC <---     +--------------+  begins again.  The address wraps in its 64K (128K) page; the page is fixed.
 
     offset  0 2 4 6 address   1 3 5 7 count   8 status, command   9 request   A one mask bit   B mode
             C clear flip-flop   D temporary, master clear   E clear mask   F all mask bits (read: the 82374's way)
     strap `wide`: the second 8237 of the AT moves words; its A0 is the bus's A1, its ports lie two apart (bank "wide").
     bank "pages" at 80h: 87 83 81 82 of channels 0-3; bank "wide pages": 8F 8B 89 8A of channels 4-7.
 
-A device moves its bytes through a `Channel`, given to it at the wiring; the first 8237 asks through channel 4 of the second (cascade).
+A device moves its bytes through a `Channel`, given to it at the wiring; the first 8237 asks through channel 4 of the
+second (cascade).
 
-Not emulated: memory-to-memory, the cycles themselves (a device moves a sector at once: priority, compressed timing and extended write have
-nothing to do), software requests without a device (the bit is kept and shown).
+Not emulated: memory-to-memory, the cycles themselves (a device moves a sector at once: priority, compressed timing
+and extended write have nothing to do), software requests without a device (the bit is kept and shown).
 """
 from __future__ import annotations
 
@@ -92,11 +93,21 @@ def spare_register(port):
     return read, write
 
 
+def many_registers():
+    """{name: method} of the ports that come in fours."""
+    made = {f"address_{i}": register(i, 0) for i in range(4)} | {f"count_{i}": register(i, 1) for i in range(4)}
+    made |= {f"page_{i}": page_register(i, port, False) for i, port in enumerate((7, 3, 1, 2))}
+    made |= {f"page_{i + 4}": page_register(i, port, True) for i, port in enumerate((15, 11, 9, 10))}
+    made |= {f"spare_{port}": spare_register(port) for port in (4, 5, 6, 8, 12, 13, 14)}
+    return {at + name: f for name, pair in made.items() for at, f in zip(("", "set_"), pair)}
+
+
 class Dma8237(Chip):
     """8237A DMA controller"""
     channel = parts(4, DmaChannel, "the four channels")
     DREQ = pins_in(4, "requests of the devices")
-    command = field(8, "command register", names="DACK_HIGH:7 DREQ_LOW:6 EXTENDED:5 ROTATING:4 COMPRESSED:3 OFF:2 HOLD:1 MEM_TO_MEM:0")
+    command = field(8, "command register",
+                    names="DACK_HIGH:7 DREQ_LOW:6 EXTENDED:5 ROTATING:4 COMPRESSED:3 OFF:2 HOLD:1 MEM_TO_MEM:0")
     mask = field(4, "mask register, 1: the channel is off", reset=15)
     request = field(4, "request register: software requests")
     tc = field(4, "channels that have reached terminal count since the last look")
@@ -112,12 +123,7 @@ class Dma8237(Chip):
         super().power_on()
         self.wide = self.strap
 
-    (address_0, set_address_0), (address_1, set_address_1), (address_2, set_address_2), (address_3, set_address_3) = (register(i, 0) for i in range(4))
-    (count_0, set_count_0), (count_1, set_count_1), (count_2, set_count_2), (count_3, set_count_3) = (register(i, 1) for i in range(4))
-    (page_0, set_page_0), (page_1, set_page_1), (page_2, set_page_2), (page_3, set_page_3) = (page_register(i, p, False) for i, p in enumerate((7, 3, 1, 2)))
-    (page_4, set_page_4), (page_5, set_page_5), (page_6, set_page_6), (page_7, set_page_7) = (page_register(i, p, True) for i, p in enumerate((15, 11, 9, 10)))
-    (spare_4, set_spare_4), (spare_5, set_spare_5), (spare_6, set_spare_6), (spare_8, set_spare_8) = (spare_register(p) for p in (4, 5, 6, 8))
-    (spare_c, set_spare_c), (spare_d, set_spare_d), (spare_e, set_spare_e) = (spare_register(p) for p in (12, 13, 14))
+    locals().update(many_registers())
 
     @reads(8, "status: requests in bits 7-4, terminal counts in 3-0")
     @reads(16, "status: requests in bits 7-4, terminal counts in 3-0", bank="wide")
@@ -191,9 +197,10 @@ class Dma8237(Chip):
         return not self.OFF and not self.mask >> n & 1
 
     def pieces(self, n: int, size: int) -> tuple[list[tuple[int, int, int]], bool]:
-        """Count `size` bytes on channel n: [(physical address, bytes, step)] in the order of moving, and whether TC came.
+        """Count `size` bytes on channel n: [(physical address, bytes, step)] in the order of moving; whether TC came.
 
-        Never goes beyond TC, so the pieces may be shorter than asked; one more call begins the next block under auto-initialise.
+        Never goes beyond TC, so the pieces may be shorter than asked; under auto-initialise one more call begins the
+        next block.
         """
         c, unit = self.channel[n], 1 + self.wide
         units = min(size // unit, c.count + 1)
@@ -219,7 +226,8 @@ class Channel:
     """The way from one device to memory: `Channel(dma1, 2, memory, through=(dma2, 0))` is DRQ2 of a PC/AT."""
 
     def __init__(self, dma: Dma8237, n: int, memory: Memory, through: tuple[Dma8237, int] | None = None) -> None:
-        if not 0 <= n < 4: raise ValueError(f"an 8237 has channels 0 to 3, not {n!r}; channels 5-7 of a PC are 1-3 of the second one")
+        if not 0 <= n < 4:
+            raise ValueError(f"an 8237 has channels 0 to 3, not {n!r}; channels 5-7 of a PC are 1-3 of the second one")
         self.dma, self.n, self.memory, self.through = dma, n, memory, through
 
     @property

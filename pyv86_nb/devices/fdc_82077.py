@@ -2,19 +2,21 @@
 
     0 SRA   1 SRB   2 DOR   3 TDR   4 MSR, DSR   5 FIFO   7 DIR, CCR
 
-    DOR  7-4 motors  3 DMA and INT on  2 /reset  1-0 drive       MSR  7 RQM  6 DIO (1: read)  5 non-DMA  4 busy  3-0 drives that seek
+    DOR  7-4 motors  3 DMA and INT on  2 /reset  1-0 drive    MSR  7 RQM  6 DIO (1: read)  5 non-DMA  4 busy  3-0 seek
 
-      COMMAND --bytes--> EXECUTION --sectors as they pass the head, by DMA or through the FIFO--> RESULT --bytes--> COMMAND
-         |  \\--no data, no disk------------------------------------------------------------------>|
+      COMMAND --bytes--> EXECUTION --sectors pass the head, by DMA or through the FIFO--> RESULT --bytes--> COMMAND
+         |  +----no data, no disk-------------------------------------------------------->|
          +-- SEEK, RECALIBRATE: the head moves, steps of SRT; INT at the end; SENSE INTERRUPT asks how it went
 
-A data command waits until the sector has passed under the head (floppy_drive.py): motor, head load time, turn, data rate.  The sector moves at the
-moment its last bit does: by the DMA channel given at the wiring, or, with ND, from and to the FIFO, 512 bytes deep here.  Registers and
-commands without data are kernels; `sector`, which needs the disk and memory, is Python's.
+A data command waits until the sector has passed under the head (floppy_drive.py): motor, head load time, turn, data
+rate.  The sector moves at the moment its last bit does: by the DMA channel given at the wiring, or, with ND, from and
+to the FIFO, 512 bytes deep here.  Registers and commands without data are kernels; `sector`, which needs the disk and
+memory, is Python's.
 
-Not emulated: one byte of FIFO at a time (FIFOTHR has no effect; late is late by a whole sector), waiting for ever for an index that does
-not come (two turns, then "missing address mark"), sectors of other sizes than 512 and deleted data marks (raw images hold
-neither: WRITE DELETED writes, READ DELETED finds none), precompensation, power-down, head unload while idle.  PART ID is answered "invalid", as by the AA.
+Not emulated: one byte of FIFO at a time (FIFOTHR has no effect; late is late by a whole sector), waiting for ever for
+an index that does not come (two turns, then "missing address mark"), sectors of other sizes than 512 and deleted data
+marks (raw images hold neither: WRITE DELETED writes, READ DELETED finds none), precompensation, power-down, head
+unload while idle.  PART ID is answered "invalid", as by the AA.
 """
 from __future__ import annotations
 
@@ -37,7 +39,7 @@ from .floppy_commands import (
     sides_and_sector,
     start,
 )
-from .floppy_drive import FloppyDrive, set_motor, ticks_of
+from .floppy_drive import FloppyDrive, set_motor, span, ticks_of_logic
 
 READ_TRACK, WRITE, READ, WRITE_DELETED, READ_ID, READ_DELETED, FORMAT, SCAN_EQUAL, VERIFY, SCAN_LOW, SCAN_HIGH = (
     2, 5, 6, 9, 10, 12, 13, 17, 22, 25, 29)
@@ -97,6 +99,7 @@ class Fdc82077(Chip):
     perpendicular = field(8, "PERPENDICULAR MODE: D3-D0 GAP WGATE", names="OW:7 D:5-2 GAP:1 WGATE:0")
     unit = field(2, "drive of the command at work")
     side = field(1, "head of the command at work")
+    head = field(1, "head of the last sector that passed")
     c = field(8, "C: cylinder of the sector at work")
     h = field(8, "H: head of the sector at work")
     r = field(8, "R: number of the sector at work")
@@ -111,6 +114,7 @@ class Fdc82077(Chip):
     at = field(10, "how much of it has passed")
     size = field(10, "how much there is")
     final = field(1, "it is the last one")
+    asked = field(63, "instruction since which the host may read or fill it")
     sector = deadline("the sector has passed under the head")
     step = deadline("a seek ends")
     polled = deadline("drive polling after a reset is through")
@@ -119,7 +123,8 @@ class Fdc82077(Chip):
         """drives: how many are there, 0 to 4.  haste: so many times faster than a real drive."""
         super().__init__(name)
         if not 0 <= drives <= 4: raise ValueError(f"a floppy controller has 0 to 4 drives, not {drives!r}")
-        if not 1 <= haste <= 1000: raise ValueError(f"haste={haste!r}: drives can be 1 to 1000 times faster than real ones")
+        if not 1 <= haste <= 1000:
+            raise ValueError(f"haste={haste!r}: drives can be 1 to 1000 times faster than real ones")
         self.fitted, self.hurry = drives, haste
         self.disks: list = [None] * 4
         self.dma = None                                  # a dma_8237.Channel, given at the wiring
@@ -130,10 +135,14 @@ class Fdc82077(Chip):
 
     # DISKS
     def insert(self, n: int, disk, geometry: Geometry) -> None:
-        """Put a disk into drive n.  disk: read(lba, n), write(lba, data), write_protect; geometry: how it is recorded."""
+        """Put a disk into drive n.
+
+        disk: has read(lba, n), write(lba, data) and write_protect (media.disk.Disk); geometry: how it is recorded.
+        """
         d = self._drive(n)
         self.disks[n] = disk
-        d.cylinders, d.heads, d.sectors, d.media_rate, d.rpm = geometry.cylinders, geometry.heads, geometry.sectors, geometry.rate, geometry.rpm
+        d.cylinders, d.heads, d.sectors = geometry.cylinders, geometry.heads, geometry.sectors
+        d.media_rate, d.rpm = geometry.rate, geometry.rpm
         d.media, d.protected, d.changed = 1, bool(disk.write_protect), 1
 
     def eject(self, n: int):
@@ -144,7 +153,8 @@ class Fdc82077(Chip):
         return disk
 
     def _drive(self, n: int) -> FloppyDrive:
-        if not 0 <= n < self.fitted: raise ValueError(f"there is no floppy drive {n!r}; this controller has drives 0 to {self.fitted - 1}")
+        if not 0 <= n < self.fitted:
+            raise ValueError(f"there is no floppy drive {n!r}; this controller has drives 0 to {self.fitted - 1}")
         return self.drive[n]
 
     # REGISTERS
@@ -172,7 +182,7 @@ class Fdc82077(Chip):
         if v & 4 == 0:
             software_reset(fdc)
             fdc.polled = NEVER
-        elif old & 4 == 0: fdc.polled = now + ticks_of(fdc.drive[0], RESET_US)
+        elif old & 4 == 0: fdc.polled = now + ticks_of_logic(fdc.drive[0], RESET_US)
         set_interrupt(fdc, fdc.intr)
 
     @reads(3, "Tape Drive Register")
@@ -201,7 +211,7 @@ class Fdc82077(Chip):
         fdc.rate = v & 3
         if v & 0x80 and fdc.dor & 4:
             software_reset(fdc)
-            fdc.polled = now + ticks_of(fdc.drive[0], RESET_US)
+            fdc.polled = now + ticks_of_logic(fdc.drive[0], RESET_US)
 
     @reads(5, "FIFO: result or data")
     @kernel
@@ -266,8 +276,7 @@ class Fdc82077(Chip):
     @sector.due
     def passed(self, now: int) -> None:
         """The sector that was waited for has passed under the head, or two turns have shown that it is not there."""
-        op = self.cmd[0] & 31
-        disk = self.disks[self.unit]
+        op, disk, self.head = self.cmd[0] & 31, self.disks[self.unit], self.side
         if self.fate or disk is None: finish(self, ABNORMAL, self.fate & 0xFF or 1, self.fate >> 8, now)
         elif op == READ_ID: finish(self, 0, 0, 0, now)
         elif op == FORMAT: self._format(disk, now)
@@ -285,12 +294,12 @@ class Fdc82077(Chip):
         if op == VERIFY:
             self.count = self.count - 1 & 0xFF
             return self._next(bool(self.cmd[1] & 0x80) and self.count == 0, now)
-        if op == READ_TRACK and (self.c != self.drive[self.unit].cylinder or self.h != self.side or self.r != self.count or self.n != 2):
-            self.late |= 4                               # ND, but the reading goes on
+        here = self.drive[self.unit].cylinder, self.side, self.count, 2
+        if op == READ_TRACK and (self.c, self.h, self.r, self.n) != here: self.late |= 4     # ND; reading goes on
         data = disk.read(lba, 1)
         if self.nd:
-            if self.at < self.size: return finish(self, ABNORMAL, OR, 0, now)
-            self.data[:], self.at, self.size = data, 0, SIZE
+            if self.at < self.size: return self._late(now)
+            self.data[:], self.at, self.size, self.asked = data, 0, SIZE, now
             if op == READ_DELETED: self.final, self.late = 1, CM << 8
             else: self._next(False, now)
             set_interrupt(self, 1)
@@ -300,13 +309,19 @@ class Fdc82077(Chip):
         if op == READ_DELETED: return finish(self, 0, 0, CM, now)      # "next sector not searched for"
         self._next(tc, now)
 
+    def _late(self, now: int) -> None:
+        """The host has not kept up with the FIFO.  A hasty drive gives it the time of a real one: another turn."""
+        d = self.drive[self.unit]
+        if now - self.asked < span(d) * d.haste: locate(self, now)
+        else: finish(self, ABNORMAL, OR, 0, now)
+
     def _skip(self, now: int) -> None:
         if sides_and_sector(self): locate(self, now)
         else: finish(self, ABNORMAL, EN, CM, now)
 
     def _write(self, disk, lba: int, now: int) -> None:
         if self.nd:
-            if self.at < self.size: return finish(self, ABNORMAL, OR, 0, now)
+            if self.at < self.size: return self._late(now)
             data, tc = bytes(self.data), False
         else:
             data, tc = self.dma.take(SIZE) if self.dma else (b"", False)
@@ -314,7 +329,7 @@ class Fdc82077(Chip):
         disk.write(lba, data.ljust(SIZE, b"\0"))         # "the rest of the sector is filled with zeros"
         self._next(tc, now)
         if self.nd and self.phase == EXECUTION:
-            self.at = 0
+            self.at, self.asked = 0, now
             set_interrupt(self, 1)
 
     def _scan(self, disk, lba: int, now: int) -> None:

@@ -1,4 +1,4 @@
-"""The commands of the 82077AA: how many bytes, what those without data do, how a sector is found.   Data sheet 290166-007, section 5.
+"""Commands of the 82077AA: their length, those without data, how a sector is found.   Data sheet 290166-007, 5.
 
     find a sector:  disk turning? side and cylinder recorded? rate right? --no--> MA, after two turns
                     C the head's cylinder, H its side, N 512 bytes, R on the track? --no--> ND (and WC), after two turns
@@ -9,7 +9,7 @@ All kernels, called by fdc_82077.py (which see; Not emulated: listed there).
 from __future__ import annotations
 
 from .chip import NEVER, kernel
-from .floppy_drive import coming, next_id, slot, span, step, ticks_of, turn, turning
+from .floppy_drive import coming, next_id, slot, span, step, ticks_of, ticks_of_logic, turn, turning
 
 COMMAND, EXECUTION, RESULT = 0, 1, 2
 ABNORMAL = 0x40                                          # ST0 interrupt code 01
@@ -81,7 +81,7 @@ def sides_and_sector(fdc):
 @kernel
 def finish(fdc, code, st1, st2, now):
     """The result phase: ST0 ST1 ST2 C H R N, and the interrupt."""
-    fdc.result[0] = code | fdc.moved << 5 | fdc.side << 2 | fdc.unit
+    fdc.result[0] = code | fdc.moved << 5 | fdc.head << 2 | fdc.unit
     fdc.result[1], fdc.result[2] = st1, st2
     fdc.result[3], fdc.result[4], fdc.result[5], fdc.result[6] = fdc.c, fdc.h, fdc.r, fdc.n
     fdc.sector, fdc.size, fdc.at, fdc.final = NEVER, 0, 0, 0
@@ -146,14 +146,16 @@ def locate(fdc, now):
 # SEEKING
 
 @kernel
-def step_us(fdc, n): return n * 500_000 * (16 - fdc.srt) // kbits(fdc) + SETTLE_US
+def seek_ticks(fdc, d, n):
+    """Ticks of n steps: SRT, in ms at 500 kbit/s."""
+    return ticks_of(d, n * 500_000 * (16 - fdc.srt) // kbits(fdc)) + ticks_of_logic(d, SETTLE_US)
 
 
 @kernel
 def seek(fdc, i, target, steps, recalibrate, now):
     d = fdc.drive[i]
     d.target, d.steps, d.recalibrating, d.done = target & 0xFF, steps, recalibrate, 0
-    d.arrival = now + ticks_of(d, step_us(fdc, steps))
+    d.arrival = now + seek_ticks(fdc, d, steps)
     fdc.step = min(fdc.step, d.arrival)
 
 
@@ -183,19 +185,20 @@ def moving(fdc, i):
 @kernel
 def data_command(fdc, now):
     fdc.phase, fdc.moved, fdc.late, fdc.at, fdc.size, fdc.final = EXECUTION, 0, 0, 0, 0, 0
-    op, d = fdc.cmd[0] & 31, fdc.drive[fdc.unit]
+    op, d, fdc.head = fdc.cmd[0] & 31, fdc.drive[fdc.unit], fdc.side
     if op != 10 and op != 13:
-        fdc.c, fdc.h, fdc.r, fdc.n, fdc.eot = int(fdc.cmd[2]), int(fdc.cmd[3]), int(fdc.cmd[4]), int(fdc.cmd[5]), int(fdc.cmd[6])
+        fdc.c, fdc.h, fdc.r, fdc.n = int(fdc.cmd[2]), int(fdc.cmd[3]), int(fdc.cmd[4]), int(fdc.cmd[5])
+        fdc.eot = int(fdc.cmd[6])
         fdc.count = 1 if op == 2 else int(fdc.cmd[8])
     if op == 13: fdc.n = int(fdc.cmd[2])
     when = head_down(fdc, d, now)
     if fdc.eis and op != 10 and op != 13 and fdc.c != d.pcn:
-        when += ticks_of(d, step_us(fdc, abs(fdc.c - d.pcn)))
+        when += seek_ticks(fdc, d, abs(fdc.c - d.pcn))
         step(d, d.cylinder + fdc.c - d.pcn)
         d.pcn, fdc.moved = fdc.c, 1
     locate(fdc, when)
     if fdc.nd and is_read(fdc) == 0 and op != 10 and op != 22 and fdc.fate == 0:     # the host may fill the FIFO now
-        fdc.size = 4 * int(fdc.cmd[3]) & 0x1FF if op == 13 else 512
+        fdc.size, fdc.asked = 4 * int(fdc.cmd[3]) & 0x1FF if op == 13 else 512, now
         set_interrupt(fdc, 1)
 
 
@@ -264,7 +267,8 @@ def start(fdc, now):
     elif v == 18: fdc.perpendicular = b if b & 0x80 else fdc.perpendicular & 0x3C | b & 3
     elif v == 19:
         w = int(fdc.cmd[2])
-        fdc.eis, fdc.efifo, fdc.nopoll, fdc.fifothr, fdc.pretrk = w >> 6 & 1, w >> 5 & 1, w >> 4 & 1, w & 15, int(fdc.cmd[3])
+        fdc.eis, fdc.efifo, fdc.nopoll, fdc.fifothr = w >> 6 & 1, w >> 5 & 1, w >> 4 & 1, w & 15
+        fdc.pretrk = int(fdc.cmd[3])
     elif op == 20 and v & 0x60 == 0:
         fdc.lock = v >> 7
         fdc.result[0] = fdc.lock << 4

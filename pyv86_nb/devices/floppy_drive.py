@@ -1,14 +1,15 @@
-"""Floppy disk drive, 3.5" or 5.25".   Sony MPF920 and Panasonic JU-257 specifications; IBM PC/AT Technical Reference (1984), "Diskette drive".
+"""Floppy disk drive, 3.5" or 5.25".   Sony MPF920 specification; IBM PC/AT Technical Reference (1984).
 
     motor   up to speed 300 ms after it is switched on; the disk then turns at 300 (360) rpm
-    turn    index, then the sectors 1..n at equal distances: |ID+data, gap|ID+data, gap|...     580 bytes of ID and data at the data rate
+    turn    index, then the sectors 1..n at equal distances: |ID+data, gap|ID+data, gap|...   ID and data are 580 bytes
     head    a step moves it by one cylinder; track 0 is a switch, cylinder 84 a stop
     change  set when a disk is taken out or the drive gets power, cleared by a step while there is a disk
 
-Where the disk is in its turn is a function of time, so nothing ticks.  A part of the floppy controller (fdc_82077.py), which keeps the time.
+Where the disk is in its turn is a function of time, so nothing ticks.  A part of the floppy controller
+(fdc_82077.py), which keeps the time.
 
-Not emulated: the time the motor needs to stop, head settling, recording faults.  The disk in the drive is held by the controller, outside the
-state; here is what its format is.
+Not emulated: the time the motor needs to stop, head settling, recording faults.  The disk in the drive is held by the
+controller, outside the state; here is what its format is.
 """
 from __future__ import annotations
 
@@ -23,6 +24,12 @@ LAST_CYLINDER = 84
 def ticks_of(d, us):
     """Ticks of so many microseconds of mechanics."""
     return max(d.ips * us // 1_000_000 // d.haste, 1)
+
+
+@kernel
+def ticks_of_logic(d, us):
+    """Ticks of so many microseconds of the controller's own, which haste leaves alone."""
+    return max(d.ips * us // 1_000_000, 1)
 
 
 @kernel

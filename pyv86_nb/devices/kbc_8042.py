@@ -1,4 +1,4 @@
-"""Intel 8042 as the keyboard controller of the PC/AT and PS/2.   IBM PS/2 Hardware Interface Technical Reference (1988), "Keyboard and
+"""Intel 8042 as the PC's keyboard controller.   IBM PS/2 Hardware Interface Technical Reference (1988), "Keyboard and
 Auxiliary Device Controller"; 8042 data sheet 210393; port 60h is offset 0, port 64h offset 4.
 
     keyboard ==cable==> [XLAT] --+                                  status (64h)
@@ -6,17 +6,19 @@ Auxiliary Device Controller"; 8042 data sheet 210393; port 60h is offset 0, port
     mouse ====cable=========== --+         |                        3 last write was a command  2 SYS  1 IBF  0 OBF
     controller's own replies ----+         +--> IRQ1 or IRQ12
                                                                     command byte (20h, 60h)
-    60h --> keyboard, or the data byte of a command                 6 XLAT  5 AUX off  4 keyboard off  2 SYS  1 INT2  0 INT
+    60h --> keyboard, or the data byte of a command                 6 XLAT  5 AUX off  4 keyboard off  2 SYS  1, 0 INT
     64h --> command                                                 output port (D0, D1)
                                                                     5 IRQ12  4 IRQ1  1 A20  0 /RESET
 
-A device sends only while the output buffer is empty and its port is on; a byte takes 11 bits at 12.5 kHz (880 us) on the cable.  The IRQ pins
-follow OBF.  A byte written for the keyboard turns its port on.  A reply of the controller takes the output buffer at once.
+A device sends only while the output buffer is empty and its port is on; a byte takes 11 bits at 12.5 kHz (880 us) on
+the cable.  The IRQ pins follow OBF.  A byte written for the keyboard turns its port on.  A reply of the controller
+takes the output buffer at once.
 
-`A20` and the pin `gate` tie this gate to that of port 92h (port_92.py): wired both ways, the two always show the same, and the last write counts.
+`A20` and the pin `gate` tie this gate to that of port 92h (port_92.py): wired both ways, the two always show the
+same, and the last write counts.
 
-Not emulated: the time the 8042 itself needs (IBF is always 0), the cable's bits (no parity or timeout error), diagnostic dump AC, polling
-the input port into the status (C1, C2), passwords (A4 answers "none").
+Not emulated: the time the 8042 itself needs (IBF is always 0), the cable's bits (no parity or timeout error),
+diagnostic dump AC, polling the input port into the status (C1, C2), passwords (A4 answers "none").
 """
 from __future__ import annotations
 
@@ -29,7 +31,8 @@ KEYBOARD_OFF, AUX_OFF, XLAT_ON = 0x10, 0x20, 0x40
 INPUT_PORT = 0xB0  # not inhibited, colour display, no manufacturing jumper, RAM enabled
 RAW = 256                                                # size of the ring of `scancodes`
 
-kb_waiting, kb_take, kb_command, kb_repeat = ps2_keyboard.waiting, ps2_keyboard.take, ps2_keyboard.command, ps2_keyboard.repeat
+kb_waiting, kb_take, kb_command = ps2_keyboard.waiting, ps2_keyboard.take, ps2_keyboard.command
+kb_repeat = ps2_keyboard.repeat
 ms_waiting, ms_take, ms_command = ps2_mouse.waiting, ps2_mouse.take, ps2_mouse.command
 
 
@@ -235,7 +238,7 @@ class Kbc8042(Chip):
     @cable.due
     @kernel
     def arrived(kbc, now):
-        """A device's byte is here.  If a reply of the controller took the buffer meanwhile, the device sends it again."""
+        """A device's byte is here.  If a reply of the controller took the buffer meanwhile, it is sent again later."""
         if kbc.obf: return
         keyboard = keyboard_asks(kbc, now) and (kbc.raws > 0 or kbc.keyboard[0].ready <= now)
         mouse = mouse_asks(kbc, now) and kbc.mouse[0].ready <= now
@@ -296,7 +299,10 @@ class Kbc8042(Chip):
         self.home.settle()
 
     def press(self, key: str) -> None:
-        """A key goes down, by its W3C name ("KeyA", "ArrowLeft").  A key that is down already changes nothing.  ValueError for an unknown name."""
+        """A key goes down, by its W3C name ("KeyA", "ArrowLeft"); one that is down already changes nothing.
+
+        ValueError for an unknown name.
+        """
         self.keyboard[0].move(key, True, self.home.clock.now)
         self._stir()
 
@@ -319,7 +325,7 @@ class Kbc8042(Chip):
 
     @property
     def room(self) -> int:
-        """Bytes that the keyboard can still take without an overrun: 16 when nothing waits, 0 while the guest has it switched off.
+        """Bytes that the keyboard can still take without an overrun: 16 when nothing waits, 0 while it is switched off.
 
         One key movement is at most 8 bytes (Pause).
         """

@@ -1,7 +1,8 @@
 """What each key of an enhanced keyboard sends, by its W3C name (UI Events, KeyboardEvent `code`).
 
-IBM PS/2 Hardware Interface Technical Reference (1988), "Scan code set 1", "2", "3"; the multimedia keys as in "Keyboard Scan Code
-Specification" (Microsoft, 2000).  Set 1 is not listed: it is set 2 seen through the translation of the 8042, for every key.
+IBM PS/2 Hardware Interface Technical Reference (1988), "Scan code set 1", "2", "3"; the multimedia keys as in
+"Keyboard Scan Code Specification" (Microsoft, 2000).  Set 1 is not listed: for every key it is set 2 seen through the
+translation of the 8042.
 """
 from __future__ import annotations
 
@@ -43,11 +44,12 @@ _TABLE = """
     Convert 64 86       NonConvert 67 85    NumpadComma 6D 00   NumpadEqual 0F 00   F13 08 00           F14 10 00
     F15 18 00           F16 20 00           F17 28 00           F18 30 00           F19 38 00           F20 40 00
     F21 48 00           F22 50 00           F23 57 00           F24 5F 00           Power E037 00       Sleep E03F 00
-    WakeUp E05E 00      AudioVolumeMute E023 00                 AudioVolumeDown E021 00                 AudioVolumeUp E032 00
-    MediaPlayPause E034 00                  MediaStop E03B 00   MediaTrackPrevious E015 00              MediaTrackNext E04D 00
-    MediaSelect E050 00 LaunchMail E048 00  LaunchApp1 E040 00  LaunchApp2 E02B 00  BrowserSearch E010 00
-    BrowserHome E03A 00 BrowserFavorites E018 00                BrowserRefresh E020 00                  BrowserStop E028 00
-    BrowserForward E030 00                  BrowserBack E038 00
+    WakeUp E05E 00      AudioVolumeMute E023 00                 AudioVolumeDown E021 00
+    AudioVolumeUp E032 00                   MediaPlayPause E034 00                  MediaStop E03B 00
+    MediaTrackPrevious E015 00              MediaTrackNext E04D 00                  MediaSelect E050 00
+    LaunchMail E048 00  LaunchApp1 E040 00  LaunchApp2 E02B 00  BrowserSearch E010 00
+    BrowserHome E03A 00 BrowserFavorites E018 00                BrowserRefresh E020 00
+    BrowserStop E028 00 BrowserForward E030 00                  BrowserBack E038 00
 """
 _words = _TABLE.split()
 KEYS: dict[str, tuple[int, int]] = {n: (int(a, 16), int(b, 16)) for n, a, b in zip(*(_words[i::3] for i in range(3)))}
@@ -55,14 +57,14 @@ NUMBER: dict[str, int] = {name: i for i, name in enumerate(KEYS)}
 
 # Keys of the editing and cursor group: with Num Lock or Shift they wrap their codes in shifts that nobody pressed, so
 # that a program which only knows the 84-key numeric pad sees the cursor function.
-CURSOR = frozenset(("Insert", "Delete", "Home", "End", "PageUp", "PageDown", "ArrowUp", "ArrowLeft", "ArrowDown", "ArrowRight"))
+CURSOR = frozenset("Insert Delete Home End PageUp PageDown ArrowUp ArrowLeft ArrowDown ArrowRight".split())
 
 # Set 3 begins with these types ("Scan code set 3", column "default key state"); all others are typematic.
 MAKE_BREAK = frozenset(KEYS[n][1] for n in ("ShiftLeft", "ShiftRight", "CapsLock", "ControlLeft", "AltLeft"))
 MAKE_ONLY = frozenset(KEYS[n][1] for n in (
-    "AltRight", "ControlRight", "Insert", "Home", "End", "PageUp", "PageDown", "NumLock", "Numpad0", "Numpad1", "Numpad2", "Numpad3",
-    "Numpad4", "Numpad5", "Numpad6", "Numpad7", "Numpad8", "Numpad9", "NumpadDivide", "NumpadMultiply", "NumpadSubtract", "NumpadEnter",
-    "NumpadDecimal", "Escape", "PrintScreen", "ScrollLock", "Pause", "MetaLeft", "MetaRight", "ContextMenu", *(f"F{i}" for i in range(1, 13))))
+    "AltRight ControlRight Insert Home End PageUp PageDown NumLock Numpad0 Numpad1 Numpad2 Numpad3 Numpad4 Numpad5 "
+    "Numpad6 Numpad7 Numpad8 Numpad9 NumpadDivide NumpadMultiply NumpadSubtract NumpadEnter NumpadDecimal Escape "
+    "PrintScreen ScrollLock Pause MetaLeft MetaRight ContextMenu F1 F2 F3 F4 F5 F6 F7 F8 F9 F10 F11 F12").split())
 
 
 def _one(code: int, down: bool, number: int) -> bytes:
@@ -73,7 +75,8 @@ def _one(code: int, down: bool, number: int) -> bytes:
     return prefix + (b"" if down else b"\xF0") + bytes([code])
 
 
-def codes(key: str, down: bool, number: int, shift: int = 0, control: bool = False, alt: bool = False, num_lock: bool = False) -> tuple[bytes, bytes]:
+def codes(key: str, down: bool, number: int, shift: int = 0, control: bool = False, alt: bool = False,
+          num_lock: bool = False) -> tuple[bytes, bytes]:
     """What a key sends in scan code set `number` when it goes down or up, as (all of it, what typematic repeats).
 
     shift: bit 0 left, bit 1 right.  Empty bytes where the key sends nothing.  KeyError for a name that is not in KEYS.

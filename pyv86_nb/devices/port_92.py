@@ -1,9 +1,10 @@
-"""System control port A, 92h of the PS/2.   IBM PS/2 Hardware Interface Technical Reference (1988), "System control port A".
+"""System control port A, 92h.   IBM PS/2 Hardware Interface Technical Reference (1988), "System control port A".
 
-    bit 7, 6 activity light   |   5 reserved   4 watchdog status   3 security lock   2 reserved   |   1 A20 gate   0 fast reset
+    bits 7, 6 activity light  |  5 reserved  4 watchdog status  3 security lock  2 reserved  |  1 A20 gate  0 fast reset
 
-Bit 1 is the gate of address line 20, bit 0 going from 0 to 1 pulses the processor's RESET.  The pin `gate` is the other A20 gate, that of the
-8042: wired both ways, the two follow each other, so that the last write counts, whichever port it went to (as chip sets do that watch for D1).
+Bit 1 is the gate of address line 20, bit 0 going from 0 to 1 pulses the processor's RESET.  The pin `gate` is the
+other A20 gate, that of the 8042: wired both ways, the two follow each other, so that the last write counts, whichever
+port it went to (as chip sets do that watch for D1).
 
 Not emulated: watchdog and security lock (their bits read 0), the activity light (bits 7, 6 are kept).
 """

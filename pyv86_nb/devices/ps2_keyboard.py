@@ -1,17 +1,18 @@
-"""IBM enhanced keyboard (101/102 keys).   IBM PS/2 Hardware Interface Technical Reference (1988), "Keyboard (101- and 102-key)".
+"""IBM enhanced keyboard.   IBM PS/2 Hardware Interface Technical Reference (1988), "Keyboard (101- and 102-key)".
 
-    keys --> scan --> buffer (16 bytes) --> +------+      A host command goes first: the reply to it is sent before scan codes
-                typematic  -^               | out  | -->  that wait.  A full buffer ends with one overrun code, 00 (set 1: FF).
+    keys --> scan --> buffer (16 bytes) --> +------+      The reply to a command goes before scan codes that wait.
+                typematic  -^               | out  | -->  A full buffer ends with one overrun code, 00 (set 1: FF).
     command --> reply (4 bytes) ----------> +------+      While codes wait, a key that repeats adds nothing.
 
-    ED leds   EE echo   F0 set (0: which?)   F2 identify: AB 83   F3 rate and delay   F4 enable   F5 default, disable   F6 default
-    F7 F8 F9 FA all keys typematic, make/break, make only, both      FB FC FD the same for single keys (set 3)      FE again   FF reset
+    ED leds   EE echo   F0 set (0: which?)   F2 identify: AB 83   F3 rate and delay   F4 enable   F5 default, disable
+    F6 default   F7 F8 F9 FA all keys typematic, make/break, make only, both   FB FC FD the same for single keys (set 3)
+    FE again   FF reset
 
-This is the far end of the cable: a part of the 8042 (kbc_8042.py), which moves the bytes and keeps the time.  Sets 1 and 2 repeat
-every key but Pause; set 3 has a type for each key.
+This is the far end of the cable: a part of the 8042 (kbc_8042.py), which moves the bytes and keeps the time.  Sets 1
+and 2 repeat every key but Pause; set 3 has a type for each key.
 
-Not emulated: the bits on the cable (no parity error ever), the 500 ms of the self-test (BAT takes 10 ms), and the AA at power-on (the
-keyboard had its self-test before the first instruction).
+Not emulated: the bits on the cable (no parity error ever), the 500 ms of the self-test (BAT takes 10 ms), and the AA
+at power-on (the keyboard had its self-test before the first instruction).
 """
 from __future__ import annotations
 
@@ -194,20 +195,23 @@ class Ps2Keyboard(Chip):
     def power_on(self) -> None:
         super().power_on()
         for code in range(144):
-            self.first_types[code] = self.types[code] = BREAKS if code in MAKE_BREAK else 0 if code in MAKE_ONLY else TYPEMATIC
+            kind = BREAKS if code in MAKE_BREAK else 0 if code in MAKE_ONLY else TYPEMATIC
+            self.first_types[code] = self.types[code] = kind
 
     def is_down(self, *names: str) -> bool: return any(self.down[NUMBER[n]] for n in names)
 
     def move(self, key: str, down: bool, now: int) -> None:
         """A finger moves a key.  A key that is down already sends nothing: the keyboard itself repeats."""
-        if key not in KEYS: raise ValueError(f"there is no key {key!r}; keys have W3C names such as 'KeyA', 'Digit1', 'ArrowLeft', 'Enter'")
+        if key not in KEYS:
+            raise ValueError(f"there is no key {key!r}; keys have W3C names such as 'KeyA', 'Digit1', 'ArrowLeft'")
         n = NUMBER[key]
         if self.down[n] == down: return
         self.down[n] = down
         if self.held == n and not down: self.repeating = NEVER
         if not self.scanning: return
         sent, made = codes(key, down, self.scan_set, self.is_down("ShiftLeft") | self.is_down("ShiftRight") << 1,
-                           self.is_down("ControlLeft", "ControlRight"), self.is_down("AltLeft", "AltRight"), bool(self.NUM))
+                           self.is_down("ControlLeft", "ControlRight"), self.is_down("AltLeft", "AltRight"),
+                           bool(self.NUM))
         kind = self.types[made[-1]] if self.scan_set == 3 and made else TYPEMATIC | BREAKS
         if not down and not kind & BREAKS: return
         for c in sent: scan_code(self, c)

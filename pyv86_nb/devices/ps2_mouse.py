@@ -1,16 +1,18 @@
-"""PS/2 mouse with a wheel.   IBM PS/2 Hardware Interface Technical Reference (1988), "Mouse"; the wheel as Microsoft's IntelliMouse.
+"""PS/2 mouse with a wheel.   IBM PS/2 Hardware Interface Technical Reference (1988), "Mouse"; Microsoft IntelliMouse.
 
-    byte 1   Y overflow, X overflow, Y sign, X sign, 1, middle, right, left        A packet is made when its first byte is sent,
-    byte 2   X movement (right is positive)                                        from what has moved since the last one, and at
-    byte 3   Y movement (up is positive)                                           most `sample rate` times a second.
+    byte 1   Y overflow, X overflow, Y sign, X sign, 1, middle, right, left    A packet is made when its first byte is
+    byte 2   X movement (right is positive)                                    sent, from what has moved since the last,
+    byte 3   Y movement (up is positive)                                       at most `sample rate` times a second.
     byte 4   IDs 3 and 4: wheel (down is positive); ID 4: buttons 4 and 5 in bits 4, 5
 
-    E6 E7 scaling 1:1, 2:1   E8 resolution   E9 status   EA stream   EB read packet   EC EE wrap   F0 remote   F2 identify   F3 sample rate
-    F4 F5 reporting on, off   F6 defaults   FE again   FF reset: FA AA 00          rates 200, 100, 80: ID 3;  200, 200, 80: ID 4
+    E6 E7 scaling 1:1, 2:1   E8 resolution   E9 status   EA stream   EB read packet   EC EE wrap   F0 remote
+    F2 identify   F3 sample rate   F4 F5 reporting on, off   F6 defaults   FE again   FF reset: FA AA 00
+    sample rates 200, 100, 80 one after the other: ID 3;  200, 200, 80: ID 4
 
 The far end of the auxiliary cable: a part of the 8042 (kbc_8042.py), which moves the bytes and keeps the time.
 
-Not emulated: overflow (what does not fit a packet follows in the next), the 500 ms of the self-test (10 ms here), the AA 00 at power-on.
+Not emulated: overflow (what does not fit a packet follows in the next), the 500 ms of the self-test (10 ms here), the
+AA 00 at power-on.
 """
 from __future__ import annotations
 
@@ -131,8 +133,8 @@ def command(m, v, now):
     if v == 0xE6 or v == 0xE7: m.scaling = v & 1
     elif v == 0xE8 or v == 0xF3: m.expect = v
     elif v == 0xE9:
-        b = m.buttons
-        reply(m, m.remote << 6 | m.enabled << 5 | m.scaling << 4 | (b & 1) << 2 | b >> 2 & 1 << 1 | b >> 1 & 1)
+        left, right, middle = m.buttons & 1, m.buttons >> 1 & 1, m.buttons >> 2 & 1
+        reply(m, m.remote << 6 | m.enabled << 5 | m.scaling << 4 | left << 2 | middle << 1 | right)
         reply(m, m.resolution)
         reply(m, m.rate)
     elif v == 0xEA or v == 0xF0:
@@ -180,5 +182,6 @@ class Ps2Mouse(Chip):
 
     def button(self, n: int, down: bool) -> None:
         """Button n: 0 left, 1 right, 2 middle, 3 and 4 at the sides."""
-        if not 0 <= n < 5: raise ValueError(f"button {n!r} is not on the mouse; 0 left, 1 right, 2 middle, 3 and 4 at the sides")
+        if not 0 <= n < 5:
+            raise ValueError(f"button {n!r} is not on the mouse; 0 left, 1 right, 2 middle, 3 and 4 at the sides")
         self.buttons = self.buttons | 1 << n if down else self.buttons & ~(1 << n)

@@ -6,16 +6,16 @@
     RBR <-- FIFO (16) <-- shift register <==line== `line`, a ring that the host fills
                  |                                                                     IIR  priority and source
                  +-- trigger level, or 4 characters of silence                         06   1  OE PE FE BI in LSR
-                     with something in it ("timeout")                                  04   2  data, or trigger level reached
+                     with something in it ("timeout")                                  04   2  data, or trigger level
                                                                                        0C   2  timeout
     A character takes start + 5..8 + parity + stop bits, 16 * divisor clocks each.     02   3  THR empty
     Without FIFO there is one byte on each side.                                       00   4  MSR has changed
 
-Loopback joins the shift registers and DTR RTS OUT1 OUT2 to DSR CTS RI DCD.  The AT's card lets INTR out only while OUT2 is on; emulated
-PCs do not, and systems rely on it: the strap `gated` chooses.
+Loopback joins the shift registers and DTR RTS OUT1 OUT2 to DSR CTS RI DCD.  The AT's card lets INTR out only while
+OUT2 is on; emulated PCs do not, and systems rely on it: the strap `gated` chooses.
 
-Not emulated: the line's bits (two ends at different speeds understand each other, no parity or framing error), a break that is sent (LCR bit 6
-is stored), DMA mode (TXRDY, RXRDY), the delay of a first THRE interrupt.
+Not emulated: the line's bits (two ends at different speeds understand each other, no parity or framing error), a
+break that is sent (LCR bit 6 is stored), DMA mode (TXRDY, RXRDY), the delay of a first THRE interrupt.
 """
 from __future__ import annotations
 
@@ -38,7 +38,9 @@ def depth(u): return 16 if u.fcr & 1 else 1
 
 
 @kernel
-def trigger(u): return 1 if u.fcr & 1 == 0 or u.fcr >> 6 == 0 else 4 if u.fcr >> 6 == 1 else 8 if u.fcr >> 6 == 2 else 14
+def trigger(u):
+    n = u.fcr >> 6
+    return 1 if u.fcr & 1 == 0 or n == 0 else 4 if n == 1 else 8 if n == 2 else 14
 
 
 @kernel
@@ -296,8 +298,8 @@ class Uart16550(Chip):
         bad = 0
         if u.fcr & 1:
             for i in range(u.rx_count): bad |= int(u.rx_error[(u.rx_head + i) & 15])
-        v = (0x80 if bad else 0) | (0x40 if u.tx_count == 0 and u.shifting == 0 else 0) | (0x20 if u.tx_count == 0 else 0)
-        v |= u.errors | (1 if u.rx_count else 0)
+        v = u.errors | (1 if u.rx_count else 0) | (0x20 if u.tx_count == 0 else 0)
+        v |= (0x40 if u.tx_count == 0 and u.shifting == 0 else 0) | (0x80 if bad else 0)
         u.errors = 0
         if u.rx_count: u.rx_error[u.rx_head] = 0
         update(u)
@@ -323,7 +325,8 @@ class Uart16550(Chip):
     def receive(self, data: bytes) -> int:
         """Characters that the other end sends; they come in one after another at the programmed speed.
 
-        Answers how many were taken; the rest finds no room now.  What the guest does not read in time is overrun, as on a real line.
+        Answers how many were taken; the rest finds no room now.  What the guest does not read in time is overrun, as on
+        a real line.
         """
         data = bytes(data)[:LINE - self.line_count]
         for c in data:

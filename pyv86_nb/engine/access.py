@@ -1,7 +1,8 @@
 """Memory as an instruction sees it: logical addresses to linear ones, linear ones through the TLB.
 
 A TLB entry says that the page at `read` (`write`) is plain memory at host = linear + entry.host.  The tag is compared
-with the page of the access's *last* byte, the index comes from its first: an access across pages never hits.
+with the page of the access's *last* byte, the index comes from its first: an access across pages never hits.  Where code was
+translated from the page, writes pass only in a *window* of it, an aligned block of lines without code.
 Each host address comes from a frame of `PhysicalMemory`, so it lies in the host buffer with its whole page.
 
 Half 0 of the TLB is for supervisor accesses, half 1 for CPL 3.
@@ -14,30 +15,38 @@ from .paging import MAY_WRITE, note_stale, walk
 from .raw import MEMORY_READ, MEMORY_WRITE, REGION_SHIFT, io, peek, poke
 
 DONE, DEVICE, WATCHED = range(3)                        # what `fill` says
-LINE = 5                                                # code is remembered by lines of 32 bytes
+WHOLE_PAGE, WIDEST = 0xFFFFF000, 8                      # what a TLB entry compares at most; bytes of the widest access
 
 
 # SEGMENTS
 
 @kernel
 def logical(cpu, s, offset, size, write):
-    """The linear address of `size` bytes at s:offset; #SS or #GP beyond the limit or against the rights."""
+    """The linear address of `size` bytes at s:offset; #SS or #GP beyond the limit or against the rights.  The error code is 0,
+    or EXT alone where an exception or interrupt was being delivered."""
     segment = cpu.segment[s]
     first, last = segment.read.first, segment.read.last
     if write:
         first, last = segment.write.first, segment.write.last
     if offset < first or offset + size - 1 > last:
-        fault(cpu, SS if s == S.SS else GP, 0)
+        fault(cpu, SS if s == S.SS else GP, cpu.external)
     return (segment.base + offset) & 0xFFFFFFFF
 
 
 # PAGES
 
 @kernel
+def bits_between(first, last):
+    """Bits first..last (0-63) set."""
+    return -1 if last - first == 63 else ((1 << (last - first + 1)) - 1) << first
+
+
+@kernel
 def overlaps_code(cpu, physical, size):
     """Whether translated code covers any of the lines (within one page)."""
-    for at in range(physical >> LINE, ((physical + size - 1) >> LINE) + 1):
-        if peek(cpu.code_lines + 16 * (physical >> 12) + 8 * (at >> 6 & 1), 8) >> (at & 63) & 1:
+    first, last = physical >> S.LINE, (physical + size - 1) >> S.LINE
+    for word in range(first >> 6, (last >> 6) + 1):
+        if peek(cpu.code_lines + 8 * word, 8) & bits_between(max(first - 64 * word, 0), min(last - 64 * word, 63)):
             return True
     return False
 
@@ -50,9 +59,26 @@ def mark_dirty(cpu, page):
 
 
 @kernel
-def fill(cpu, linear, write, user):
-    """Put the page of `linear` into the TLB.  DEVICE: it is not plain memory.  WATCHED: code was translated from it, so
-    each write has to be looked at.  #PF if the access is not allowed."""
+def free_window(cpu, physical, size):
+    """The mask of the largest aligned block of the page around the access that no translated code touches, or 0.  The bytes
+    before it are free too: the end of an access is what is compared, and it may begin there."""
+    last = physical + size - 1
+    window, n = 0, 1 << S.LINE
+    while n <= 2048:
+        start = physical & ~(n - 1)
+        before = WIDEST - 1 if start & 4095 else 0
+        if last < start + n:
+            if overlaps_code(cpu, start - before, n + before):
+                return window
+            window = 0xFFFFFFFF & ~(n - 1)
+        n += n
+    return window
+
+
+@kernel
+def fill(cpu, linear, size, write, user):
+    """Put the page of an access within it into the TLB.  DEVICE: it is not plain memory.  WATCHED: the write goes to code.
+    #PF if the access is not allowed."""
     physical = walk(cpu, linear, write, user)
     page = (physical >> 12) & 0xFFFFF
     frame = peek(cpu.read_frame + 4 * page, 4)
@@ -63,18 +89,33 @@ def fill(cpu, linear, write, user):
     entry = cpu.tlb[(linear >> 12 & (S.TLB_SIZE - 1)) + user * S.TLB_SIZE]
     entry.read = linear & 0xFFFFF000
     entry.host = cpu.host + ((frame - 1) << 12) - (linear & 0xFFFFF000)
+    entry.write, entry.window = S.INVALID, WHOLE_PAGE
     flags = peek(cpu.page_flags + page, 1)
-    free = flags & (S.DIRTY | S.CODE) == S.DIRTY and physical & MAY_WRITE != 0 and peek(cpu.write_frame + 4 * page, 4) == frame
-    entry.write = linear & 0xFFFFF000 if free else S.INVALID
-    return WATCHED if write and not free else DONE
+    if flags & S.DIRTY and physical & MAY_WRITE and peek(cpu.write_frame + 4 * page, 4) == frame:
+        if flags & S.CODE == 0:
+            entry.write = linear & 0xFFFFF000
+        elif write:
+            window = free_window(cpu, physical & 0xFFFFFFFF, size)
+            if window == 0:
+                return WATCHED
+            entry.write, entry.window = linear & window, window
+    return DONE
 
 
 @kernel
 def host_address(cpu, linear, size, write, user):
     """Where `size` bytes are, or 0 when the TLB does not say."""
     entry = cpu.tlb[(linear >> 12 & (S.TLB_SIZE - 1)) + user * S.TLB_SIZE]
-    tag = entry.write if write else entry.read
-    return entry.host + linear if tag == (linear + size - 1) & 0xFFFFF000 else 0
+    last = linear + size - 1
+    hit = entry.write == last & entry.window if write else entry.read == last & 0xFFFFF000
+    return entry.host + linear if hit else 0
+
+
+@kernel
+def window_left(cpu, linear):
+    """How many bytes from here on may be written after `host_address` has said yes to the first."""
+    block = (~cpu.tlb[(linear >> 12 & (S.TLB_SIZE - 1)) + is_user(cpu) * S.TLB_SIZE].window & 0xFFFFFFFF) + 1
+    return block - (linear & (block - 1))
 
 
 @kernel
@@ -101,7 +142,7 @@ def device_write(cpu, physical, size, v):
         mark_dirty(cpu, page)
         poke(cpu.host + ((frame - 1) << 12) + (physical & 4095), size, v)
         if peek(cpu.page_flags + page, 1) & S.CODE and overlaps_code(cpu, physical & 0xFFFFFFFF, size):
-            note_stale(cpu, physical & 0xFFFFFFFF)
+            note_stale(cpu, physical & 0xFFFFFFFF, size)
 
 
 @kernel
@@ -116,7 +157,7 @@ def read(cpu, linear, size, user):
 @kernel
 def read_slowly(cpu, linear, size, user):
     if (linear & 4095) + size <= 4096:
-        if fill(cpu, linear, 0, user) == DONE:
+        if fill(cpu, linear, size, 0, user) == DONE:
             return peek(host_address(cpu, linear, size, 0, user), size)
         return device_read(cpu, walk(cpu, linear, 0, user), size)
     n, v = 4096 - (linear & 4095), 0
@@ -138,7 +179,7 @@ def write(cpu, linear, size, v, user):
 @kernel
 def write_slowly(cpu, linear, size, v, user):
     if (linear & 4095) + size <= 4096:
-        if fill(cpu, linear, 1, user) == DONE:
+        if fill(cpu, linear, size, 1, user) == DONE:
             poke(host_address(cpu, linear, size, 1, user), size, v)
         else:
             device_write(cpu, walk(cpu, linear, 1, user), size, v)

@@ -11,12 +11,12 @@ from numba.extending import register_jitable as kernel
 
 from . import decode as D
 from . import state as S
-from .access import LINE
+from .access import bits_between
 from .code import ARENA, BLOCKS, BUCKETS, COLD_AT, LONGEST_BLOCK, PLAN, RECORDS
-from .exceptions import UD, GP, fault
+from .exceptions import GP, UD, fault
 from .fetch import fetch
 from .forms import SPECIAL_NAMES
-from .isa.opcodes import OPCODES
+from .isa.opcodes import KERNELS, OPCODES
 from .kernels import PUSHF
 from .raw import num, peek, poke
 from .records import EXITS, HOLES, RECORD, SEGMENT_STRIDE
@@ -36,6 +36,11 @@ REG0, TMP_WORD, RECORD_SIZE = S.offset("reg"), S.TMP, RECORD.itemsize
 BASE0, READ0, WRITE0 = (S.offset("segment", f) for f in ("base", "read", "write"))
 
 POP_EV, = (i for i, r in enumerate(OPCODES) if r.encoding == "8F /0")
+MOV_SEGMENT_R, MOV_SEGMENT_M = SPECIAL_NAMES.index("mov_segment_r"), SPECIAL_NAMES.index("mov_segment_m")
+POP_SEGMENT = SPECIAL_NAMES.index("pop_segment16_16")                     # then 16_32, 32_16, 32_32
+LOAD_FAR, CLI = SPECIAL_NAMES.index("load_far_pointer"), SPECIAL_NAMES.index("cli")
+MOV_SEGMENT_KERNEL, POP_SEGMENT_KERNEL, LOAD_FAR_KERNEL, CLI_KERNEL = (
+    KERNELS.index(n) + 1 for n in ("mov_segment", "pop_segment", "load_far_pointer", "cli"))
 PUSHF_ROW, = (i for i, r in enumerate(OPCODES) if r.name == "pushf")
 LEA_ROW, = (i for i, r in enumerate(OPCODES) if r.name == "lea")
 
@@ -163,7 +168,7 @@ def live_flags(t, n):
                 live = 3
         else:
             live |= r[D.USES]
-        if d[D.MEM] or r[D.FAULTS]:
+        if d[D.MEM] or r[D.FAULTS] or r[D.KERNEL]:
             live = 3
 
 
@@ -180,6 +185,43 @@ def plan_kernel(t, k, cpu, d, r, left):
     q.immediate2 = d[D.IMM2]
     q.next = (d[D.EIP] + d[D.LEN]) & 0xFFFFFFFF
     q.ra, q.rb = d[D.RA], d[D.RB]
+    return k
+
+
+@kernel
+def is_simple(d, r, mode):
+    """Kernels that are handlers outside protected mode: loads of ES, DS, FS, GS (not of SS: interrupts wait for the
+    instruction after that), and CLI in real mode."""
+    k = r[D.KERNEL]
+    if mode & S.UNPROTECTED == 0:
+        return False
+    if k == CLI_KERNEL:
+        return mode & S.V86 == 0
+    if k == MOV_SEGMENT_KERNEL or k == POP_SEGMENT_KERNEL:
+        return d[D.RA] == S.ES or S.DS <= d[D.RA] <= S.GS
+    return k == LOAD_FAR_KERNEL and d[D.WI] == 1 and d[D.IMM] != S.SS
+
+
+@kernel
+def plan_simple(t, k, mode, d, r, left):
+    kernel, segment, other = r[D.KERNEL], d[D.RA], max(d[D.RB], 0)
+    if kernel == CLI_KERNEL:
+        return put(t, k, t.special[CLI], d, left, 0, 0, 0, 0)
+    if kernel == POP_SEGMENT_KERNEL:
+        wide, size = 1 if mode & S.B32 else 0, 2 if d[D.WI] == 1 else 4
+        k = put_address(t, k, mode, d, left, S.SS, wide, 0, S.ESP, S.ZERO, 0, size, False, True)
+        sid = t.special[POP_SEGMENT + (2 if d[D.WI] == 2 else 0) + wide]
+    elif d[D.MEM]:
+        far = kernel == LOAD_FAR_KERNEL
+        size = 4 if far else 2
+        k = put_address(t, k, mode, d, left, d[D.SEG], d[D.AW], d[D.EA], d[D.EBASE], d[D.EINDEX], d[D.DISP], size, False, True)
+        sid = t.special[LOAD_FAR] if far else t.special[MOV_SEGMENT_M]
+        if far:
+            segment, other = d[D.IMM], d[D.RA]
+    else:
+        sid = t.special[MOV_SEGMENT_R]
+    k = put(t, k, sid, d, left, 0, S.SELECTORS + segment, other, 0)
+    t.plan[k - 1].base = BASE0 + segment * SEGMENT_STRIDE
     return k
 
 
@@ -218,7 +260,7 @@ def translate(cpu, t, eip, physical, cap, keep):
         used += d[D.LEN]
         n += 1
         r = t.rows[d[D.ROW]]
-        if r[D.ENDS] or (d[D.ROW] == PUSHF_ROW and mode & S.V86):
+        if (r[D.ENDS] and not is_simple(d, r, mode)) or (d[D.ROW] == PUSHF_ROW and mode & S.V86):
             break
     p &= 0xFFFFFFFF
     live_flags(t, n)
@@ -237,13 +279,17 @@ def translate(cpu, t, eip, physical, cap, keep):
 def plan_block(cpu, t, n, eip, after_last):
     mode = cpu.mode
     k = put(t, 0, t.special[HEAD], t.d[0], n + 1, n, 0, 0, 0)
-    i, ended, hops, hop_target = 0, False, 0, 0
+    i, ended = 0, False
     while i < n:
         d = t.d[i]
         r = t.rows[d[D.ROW]]
         left, after = n - i, (d[D.EIP] + d[D.LEN]) & 0xFFFFFFFF
         e = r[D.ENDS]
         size = D.size_of(d, r)
+        if is_simple(d, r, mode):
+            k = plan_simple(t, k, mode, d, r, left)
+            i += 1
+            continue
         if e == D.KERNEL_END or (d[D.ROW] == PUSHF_ROW and mode & S.V86):
             k = plan_kernel(t, k, cpu, d, r, left)
             ended = True
@@ -391,21 +437,25 @@ def register(t, physical, eip, mode, n, first, size, second):
 
 @kernel
 def set_lines(cpu, physical, size):
-    page = physical >> 12
     last = min(physical + size - 1, physical | 4095)
-    for line in range(physical >> LINE, (last >> LINE) + 1):
-        at = cpu.code_lines + 16 * page + 8 * (line >> 6 & 1)
-        poke(at, 8, peek(at, 8) | 1 << (line & 63))
+    first, last = physical >> S.LINE, last >> S.LINE
+    for word in range(first >> 6, (last >> 6) + 1):
+        at = cpu.code_lines + 8 * word
+        poke(at, 8, peek(at, 8) | bits_between(max(first - 64 * word, 0), min(last - 64 * word, 63)))
+
+
+@kernel
+def clear_lines(cpu, page):
+    for word in range(S.LINE_WORDS):
+        poke(cpu.code_lines + 8 * (page * S.LINE_WORDS + word), 8, 0)
 
 
 @kernel
 def watch(cpu, t, physical, size):
     """Code was translated from here: writes to the page must be looked at from now on."""
     page = physical >> 12
-    flags = peek(cpu.page_flags + page, 1)
-    if flags & S.CODE == 0:
-        poke(cpu.page_flags + page, 1, flags | S.CODE)
-        forget_writes(cpu, page)
+    poke(cpu.page_flags + page, 1, peek(cpu.page_flags + page, 1) | S.CODE)
+    forget_writes(cpu, page)                            # also those to a window of the page in which there was no code yet
     set_lines(cpu, physical, size)
 
 
@@ -416,7 +466,7 @@ def forget_writes(cpu, page):
     host = cpu.host + ((frame - 1) << 12)
     for i in range(2 * S.TLB_SIZE):
         entry = cpu.tlb[i]
-        if entry.write != S.INVALID and entry.host + entry.write == host:
+        if entry.write != S.INVALID and entry.host + (entry.write & 0xFFFFF000) == host:
             entry.write = S.INVALID
 
 
@@ -438,17 +488,17 @@ def drop(t, b):
 
 
 @kernel
-def drop_written(cpu, t, physical):
-    """Code on the line of this physical address was, or will be, written: drop the blocks that cover it."""
-    page, line = physical >> 12, physical >> LINE
+def drop_written(cpu, t, physical, size):
+    """These bytes, on a line with code, were written: drop the blocks that cover one.  Those beside them stay: DOS keeps its
+    data between its code."""
+    page = physical >> 12
     b, keep = num(t.page_first[page]), 0
-    poke(cpu.code_lines + 16 * page, 8, 0)
-    poke(cpu.code_lines + 16 * page + 8, 8, 0)
+    clear_lines(cpu, page)
     while b:
         k = t.blocks[b]
         following = k.next
         if k.alive and (k.of == 0 or t.blocks[k.of].alive):
-            if k.physical >> LINE <= line <= (k.physical + k.size - 1) >> LINE:
+            if k.physical < physical + size and physical < k.physical + k.size:
                 drop(t, b)
             else:
                 set_lines(cpu, k.physical, k.size)
@@ -480,8 +530,7 @@ def flush(cpu, t):
             t.buckets[bucket(k.physical, k.eip, k.mode)] = 0
         flags = peek(cpu.page_flags + page, 1)
         poke(cpu.page_flags + page, 1, flags & ~S.CODE)
-        poke(cpu.code_lines + 16 * page, 8, 0)
-        poke(cpu.code_lines + 16 * page + 8, 8, 0)
+        clear_lines(cpu, page)
     for i in range(S.JUMPS_SIZE):
         cpu.jumps[i].tag = -1
     t.nblock, t.nrec, t.hot, t.cold = 1, 1, t.hot0, COLD_AT

@@ -52,7 +52,7 @@ class Bus:
 
     def resize_trace(self, rows):
         """A fresh ring of that many rows for the interrupt trace."""
-        self.ring = np.zeros(rows, irq_trace.ROW)
+        self.ring = np.zeros((rows, irq_trace.COLUMNS), np.int64)
         self.header["ring"] = self.ring.ctypes.data
         self.irq[irq_trace.ROWS], self.irq[irq_trace.HEAD] = rows, 0
 

@@ -14,10 +14,7 @@ of the compilers and of the host's processor: whatever is in the folder is fresh
     @compiled_c(types.int64(types.int64))                    # numba.cfunc likewise; `.address` is what C calls
     def handler(x): ...
 
-    @step("chips")                                           # a part of start-up that may have to compile
-    def load_chips(): ...
-
-    prepare()                                                # do all steps now; `progress(done, total, what)` is told
+    load("name"), save("name", data)                         # any other bytes, such as object files
 
 Several processes may share the folder: a file is written beside and moved into place, and its name says which
 signature it is for.
@@ -52,9 +49,8 @@ KEEP = 8                                                 # digest folders, the m
 OPTIONS = dict(nopython=True, nogil=True, error_model="numpy", boundscheck=False, _nrt=False)
 
 LEAN = "PYV86_LEAN"                                      # set in processes that only compile (compile.py)
-progress = None                                          # set it: progress(done, total, what), before each step and at the end
+progress = None                                          # set it: progress(done, total, what), told by compile.prepare
 misses = []                                              # names of what had to be compiled in this process
-_steps = []                                              # (what, function), in the order of their declaration
 
 
 @functools.cache
@@ -158,7 +154,7 @@ class Cache(caching._Cache):
     def save_overload(self, sig, data):
         if os.environ.get(LEAN): return
         if data.library.has_dynamic_globals:
-            warnings.warn(f"{self.f.__qualname__} is compiled at every start: it holds a pointer or a large array")
+            warnings.warn(f"{self.f.__qualname__} is compiled at every start: it holds a pointer or a large array", stacklevel=2)
         else: save(self.name(sig, data.codegen), dumps(data._reduce()))
 
 
@@ -182,26 +178,3 @@ def compiled_c(sig, **options):
         c.compile()
         return c
     return decorate
-
-
-# START-UP
-
-def step(what):
-    """Declare a part of start-up, by a few words for a progress bar; calling it twice must be harmless."""
-    def declare(f):
-        _steps.append((what, f))
-        return f
-    return declare
-
-
-def steps():
-    """The parts of start-up, in words."""
-    return [what for what, _ in _steps]
-
-
-def prepare():
-    """Do all steps now; milliseconds each when the folder has them."""
-    for i, (what, f) in enumerate(_steps):
-        if progress: progress(i, len(_steps), what)
-        f()
-    if progress: progress(len(_steps), len(_steps), "ready")

@@ -7,7 +7,7 @@ import numpy as np
 
 from . import decode as D
 from .forms import SPECIAL_NAMES
-from .isa.opcodes import OPCODES
+from .isa.opcodes import KERNELS, OPCODES
 from .records import EXITS, RECORD
 
 LONGEST_BLOCK = 64                                      # instructions
@@ -36,7 +36,8 @@ CODE = np.dtype([
     # the block being made
     ("d", "i8", (LONGEST_BLOCK, D.FIELDS)), ("plan", PLANNED, (PLAN,)), ("source", "u1", (32,)),
     # how often
-    ("translated", "i8"), ("flushes", "i8"), ("dropped", "i8"), ("entered", "i8"), ("slow", "i8"),
+    ("translated", "i8"), ("flushes", "i8"), ("dropped", "i8"), ("entered", "i8"), ("slow", "i8"), ("left_by", "i8", (16,)),
+    ("kernels", "i8", (len(KERNELS) + 1,)),
 ])
 
 

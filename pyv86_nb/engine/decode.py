@@ -89,8 +89,9 @@ def tables(where):
         rows[i, SID_AT], rows[i, SID_CC] = sid_size, mine.shape[-1]
         sid.append(mine.ravel())
         sid_size += mine.size
+    number = {id(r): i for i, r in enumerate(OPCODES)}
     for f in FM.fused_forms():
-        fused[OPCODES.index(f.row), index[f.w], KIND[f.dst], KIND[f.src], int(f.flags), f.cc - 16] = where[f.key()]
+        fused[number[id(f.row)], index[f.w], KIND[f.dst], KIND[f.src], int(f.flags), f.cc - 16] = where[f.key()]
     return look, rows, np.concatenate(sid), fused
 
 

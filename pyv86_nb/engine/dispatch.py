@@ -10,7 +10,7 @@ from . import blocks as B
 from . import decode as D
 from . import records as R
 from . import state as S
-from .access import DEVICE, DONE, device_read, device_write, fill, is_user
+from .access import DEVICE, DONE, WHOLE_PAGE, device_read, device_write, fill, is_user
 from .attend import attend
 from .code import CODE, LONGEST_BLOCK
 from .exceptions import DB, DIVIDE, GP, NEEDS_PYTHON, SS
@@ -69,9 +69,9 @@ def try_translate(cpu, t, physical, cap, keep):
 
 
 @kernel
-def try_fill(cpu, linear, write, user):
+def try_fill(cpu, linear, size, write, user):
     try:
-        answer = fill(cpu, linear, write, user)
+        answer = fill(cpu, linear, size, write, user)
     except Exception:
         return FAULTED
     return answer
@@ -111,7 +111,7 @@ def drop_stale(cpu, t):
         B.flush(cpu, t)
     else:
         for i in range(cpu.stales):
-            B.drop_written(cpu, t, cpu.stale[i])
+            B.drop_written(cpu, t, cpu.stale[i] & 0xFFFFFFFF, cpu.stale[i] >> 32)
     cpu.stales = 0
 
 
@@ -148,7 +148,9 @@ def begin_bounce(cpu, t, at, linear, size, write, user):
                 poke(t.state_at + BOUNCE + i, 1, device_read(cpu, first + i if i < n else second + i - n, 1))
         cpu.budget += 1
     entry, tag = user_entry(cpu, linear, user), (linear + size - 1) & 0xFFFFF000
+    cpu.saved_read, cpu.saved_write, cpu.saved_host, cpu.saved_window = entry.read, entry.write, entry.host, entry.window
     entry.read, entry.write, entry.host = tag, tag if write else S.INVALID, t.state_at + BOUNCE - linear
+    entry.window = WHOLE_PAGE
     cpu.bounced, cpu.bounce_first, cpu.bounce_second = 2 if write else 1, first, second
     cpu.bounce_linear, cpu.bounce_size = linear, size
     return into
@@ -156,10 +158,10 @@ def begin_bounce(cpu, t, at, linear, size, write, user):
 
 @kernel
 def end_bounce(cpu, t, done):
-    """The buffer to where it belongs, if the instruction wrote it, and the TLB entry away."""
+    """The buffer to where it belongs, if the instruction wrote it, and the TLB entry as it was."""
     linear, size = cpu.bounce_linear, cpu.bounce_size
     entry = user_entry(cpu, linear, is_user(cpu))
-    entry.read, entry.write = S.INVALID, S.INVALID
+    entry.read, entry.write, entry.host, entry.window = cpu.saved_read, cpu.saved_write, cpu.saved_host, cpu.saved_window
     if cpu.bounced == 2 and done:
         n, buffer = min(size, 4096 - (linear & 4095)), t.state_at + BOUNCE
         if n == size:
@@ -287,9 +289,9 @@ def locate(cpu, t, alone):
 def run(cpu, t):
     """Until something needs Python, or the run is over: a reason (reasons.py)."""
     resume, link, forward = -1, -1, -1                  # a record to go on at; who wants to be tied to the block found next
-    apart, stepping = False, False                      # nothing may be tied to or from this block; TF was set before it
+    stepping = False                                    # TF was set before the instruction
     records, hot, cold = -1, 0, 0                       # where to cut back to after a scratch block
-    rec = 0
+    rec, crowded = 0, False
     while True:
         if resume >= 0:
             rec, resume = resume, -1
@@ -307,9 +309,9 @@ def run(cpu, t):
                     return why
             else:
                 cpu.shadow = 0                          # nothing waits for the end of it
-            if B.full(t):
+            if B.full(t) or crowded:
                 B.flush(cpu, t)
-                link = forward = -1
+                link, forward, crowded = -1, -1, False
             if cpu.moved:
                 find_context(cpu)
             stepping = cpu.eflags & F.TF != 0
@@ -322,7 +324,6 @@ def run(cpu, t):
                 continue
             if cpu.found != SCRATCH:
                 records = -1
-            apart = cpu.found != KEPT
             if cpu.found == KEPT:
                 if link >= 0:
                     tie(t, link, rec)
@@ -338,6 +339,7 @@ def run(cpu, t):
             cpu.context = NO_CONTEXT                    # jumps out of here come back here
         why = go(cpu, t, rec)
         cpu.context = context
+        t.left_by[why] += 1
         at = cpu.pc if t.native else (cpu.pc - t.records_at) // RECORD_SIZE
         r = t.records[at]
         left = num(r.left)
@@ -360,16 +362,18 @@ def run(cpu, t):
                 forward = at
         elif why == R.KERNEL:
             number = set_instruction(cpu, t, at)
+            t.kernels[number] += 1
             if try_kernel(cpu, number) == 0:
                 cpu.eip = cpu.next
             else:
                 cpu.budget += 1
+                stepped = stepping and cpu.vector == AGAIN         # an iteration is a step too
                 if cpu.vector == NEEDS_PYTHON:
                     return PYTHON_STEP
                 faulted = cpu.vector != AGAIN           # TF traps after each element of a repeated instruction
         elif why == R.READ or why == R.WRITE:
             linear, size, write, user = cpu.address, cpu.access, 1 if why == R.WRITE else 0, is_user(cpu)
-            answer = DEVICE if (linear & 4095) + size > 4096 else try_fill(cpu, linear, write, user)
+            answer = DEVICE if (linear & 4095) + size > 4096 else try_fill(cpu, linear, size, write, user)
             before = t.records[restart_at(t, at)]
             if linear + size > 1 << 32 and num(before.sid) < t.special[B.SEGMENT_EA16]:
                 answer, cpu.error = FAULTED, 0          # beyond the limit of a flat segment
@@ -380,6 +384,9 @@ def run(cpu, t):
             t.slow += 1
             cpu.budget += left
             cpu.eip = num(r.eip)
+            if answer != FAULTED and B.full(t):         # no room for a twin: once more, from a fresh block
+                crowded = True
+                continue
             if answer != FAULTED:
                 answer = begin_bounce(cpu, t, at, linear, size, write, user)
             if answer == FAULTED:

@@ -1,6 +1,7 @@
 """The way from the processor to the board: what raw.io calls, compiled.
 
-A `Door` record has the address of a Bus, so that the engine knows of the board no more than one function and one number.  Before each access it says what time it is, and, for the interrupt trace, where the processor is.
+A `Door` record has the address of a Bus, so that the engine knows of the board no more than one function and one number.
+Before each access it says what time it is, and, for the interrupt trace, where the processor is.
 """
 import numpy as np
 from numba.extending import register_jitable as kernel
@@ -8,8 +9,20 @@ from numba.extending import register_jitable as kernel
 from . import bus as B
 from . import irq_trace as T
 from . import state as S
-from .raw import (ADVANCE, DEADLINE, FRAME, IRET, MEMORY_READ, MEMORY_WRITE, PIN, PORT_READ, PORT_WRITE, PYTHON, REGION_SHIFT,
-                  record_at)
+from .raw import (
+    ADVANCE,
+    DEADLINE,
+    FRAME,
+    IRET,
+    MEMORY_READ,
+    MEMORY_WRITE,
+    PIN,
+    PORT_READ,
+    PORT_WRITE,
+    PYTHON,
+    REGION_SHIFT,
+    record_at,
+)
 
 PINS = "INTR", "NMI", "A20", "RESET", "REMAP", "POWEROFF"                 # in the order of raw.INTR...
 DOOR = np.dtype([("cpu", "i8"), ("bus", "i8"), ("pin_word", "i8", (len(PINS),))])

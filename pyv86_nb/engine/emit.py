@@ -14,7 +14,7 @@ TAIL = "!0 = !{!\"branch_weights\", i32 100000, i32 1}\n"
 PARAMETERS = "ptr %s, ptr %pc, i64 %t, ptr %tlb"
 REG = S.offset("reg")
 WORDS = {"eflags": S.offset("eflags")}
-TLB_READ, TLB_WRITE, TLB_HOST = (S.TLB.fields[n][1] for n in ("read", "write", "host"))
+TLB_READ, TLB_WRITE, TLB_HOST, TLB_WINDOW = (S.TLB.fields[n][1] for n in ("read", "write", "host", "window"))
 TLB_SHIFT = S.TLB.itemsize.bit_length() - 1
 JUMP_TAG, JUMP_CODE = (S.JUMP.fields[n][1] for n in ("tag", "code"))
 JUMP_SHIFT = S.JUMP.itemsize.bit_length() - 1
@@ -78,6 +78,11 @@ class Emit(Operands):
             self.ir.store(32, new, self.slot(which))
         self.pending = []
 
+    def load_base(self, selector):
+        """A data segment register in real mode: the holes say which."""
+        self.wr_reg("ra", "r", 32, selector)
+        self.ir.store(64, selector << 4, self.slot("base"))
+
     def rd_word(self, name): return self.ir.load(64, self.ir.at("%s", WORDS[name]))
     def wr_word(self, name, v): self.ir.store(64, v, self.ir.at("%s", WORDS[name]))
 
@@ -87,7 +92,8 @@ class Emit(Operands):
         ir = self.ir
         e = ir.at("%tlb", (addr >> (12 - TLB_SHIFT)) & ((S.TLB_SIZE - 1) << TLB_SHIFT))
         tag = ir.load(32, ir.at(e, TLB_WRITE if write else TLB_READ))
-        hit = ((addr + (w // 8 - 1)) & 0xFFFFF000) == tag
+        window = ir.load(32, ir.at(e, TLB_WINDOW)) if write else 0xFFFFF000
+        hit = ((addr + (w // 8 - 1)) & window) == tag
         self.unless(hit.bit, f"exit_{'w' if write else 'r'}{w}", "%t" if addr is self.t_word else str(addr))
         return ir.name(f"inttoptr i64 {ir.load(64, ir.at(e, TLB_HOST)) + addr} to ptr")
 

@@ -1,5 +1,6 @@
 """Which handlers are needed: every row at every width, with every kind of operand."""
 from dataclasses import dataclass, replace
+from functools import partial
 from itertools import product
 
 from . import state as S
@@ -61,16 +62,10 @@ def widths(row):
     return (16, 32) if "v" in text or "z" in text or row.stack or row.ends or row.kernel else (32,)
 
 
-def operands(row, mod):
-    """The kinds of the first two operands when ModRM names a register or memory."""
-    codes = (row.operands + ("-", "-"))[:2]
-    return codes
-
-
 def forms(row):
     if row.kernel:
         return
-    codes = operands(row, row.mod)
+    codes = (row.operands + ("-", "-"))[:2]
     one_flags = row.step is not steps.ordinary or row.writes == "none"
     for w in widths(row):
         for d, s in product(kinds(codes[0], w), kinds(codes[1], row.sw or w)):
@@ -147,9 +142,9 @@ def segment_ea(m, width, scale=None):
     m.next(str(cut(a + m.ir.load(64, m.slot("base")), 32)))
 
 
-def stack_form(step, w, stack):
+def simple_form(step, w, stack=32, src="-"):
     def build(m):
-        step(m, Form(OPCODES[0], w, stack=stack))
+        step(m, Form(OPCODES[0], w, src=src, stack=stack))
         m.next()
     return build
 
@@ -167,10 +162,13 @@ SCALES = (None, 0, 1, 2, 3)
 SPECIAL = {
     "head": head, "goto": lambda m: m.jump(None), "hop": hop, "python": lambda m: m.leave("exit_python"),
     "kernel": lambda m: m.leave("exit_kernel"),
-    **{f"ea{w}_{s}": (lambda w, s: lambda m: ea(m, w, s))(w, s) for w in (16, 32) for s in SCALES},
-    **{f"segment_ea{w}_{s}": (lambda w, s: lambda m: segment_ea(m, w, s))(w, s) for w in (16, 32) for s in SCALES},
-    **{f"load_tmp{w}": stack_form(steps.load_tmp, w, 32) for w in (16, 32)},
-    **{f"pop_to_memory{w}_{k}": stack_form(steps.pop_to_memory, w, k) for w in (16, 32) for k in (16, 32)},
+    **{f"ea{w}_{s}": partial(ea, width=w, scale=s) for w in (16, 32) for s in SCALES},
+    **{f"segment_ea{w}_{s}": partial(segment_ea, width=w, scale=s) for w in (16, 32) for s in SCALES},
+    **{f"load_tmp{w}": simple_form(steps.load_tmp, w, 32) for w in (16, 32)},
+    **{f"pop_to_memory{w}_{k}": simple_form(steps.pop_to_memory, w, k) for w in (16, 32) for k in (16, 32)},
+    **{f"mov_segment_{k}": simple_form(steps.mov_segment, 16, src=k) for k in "rm"},
+    **{f"pop_segment{w}_{k}": simple_form(steps.pop_segment, w, k) for w in (16, 32) for k in (16, 32)},
+    "load_far_pointer": simple_form(steps.load_far_pointer, 16), "cli": simple_form(steps.cli, 32),
     **{e: cold(e) for e in EXITS}}
 SPECIAL_NAMES = tuple(SPECIAL)
 
@@ -201,9 +199,9 @@ def plan():
             where[key] = len(todo)
             todo.append(build)
     for name, build in SPECIAL.items():
-        add(name, (lambda b: lambda mode: special(b, mode))(build))
+        add(name, partial(special, build))
     for f in [f for row in OPCODES for f in forms(row)] + list(fused_forms()):
-        add(f.key(), (lambda f: lambda mode: emit_form(f, mode))(f))
+        add(f.key(), partial(emit_form, f))
     return where, todo
 
 

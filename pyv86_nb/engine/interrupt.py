@@ -11,9 +11,21 @@ from .access import pop, push, read, set_sp, stack_offset
 from .exceptions import BP, DB, DF, GP, NP, OF, PF, TS, fault, has_error_code
 from .isa import flags as F
 from .raw import FRAME, IRET, io
-from .segmentation import (CONFORMING, P_BIT, V86_DATA, copy_segment, dpl_of, drop_unreachable, is_code, protected, rights_of,
-                           set_segment, update_mode)
-from .tasks import INTERRUPT, IRET as BY_IRET, push_error_of_task, switch_task, task_gate
+from .segmentation import (
+    CONFORMING,
+    P_BIT,
+    V86_DATA,
+    copy_segment,
+    dpl_of,
+    drop_unreachable,
+    is_code,
+    protected,
+    rights_of,
+    set_segment,
+    update_mode,
+)
+from .tasks import INTERRUPT, push_error_of_task, switch_task, task_gate
+from .tasks import IRET as BY_IRET
 from .transfer import gate_target, inner_stack, load_code, load_code_real, load_stack, outer_code, push_inner
 
 KEPT = F.MASK | F.TF | F.IF | F.DF | F.IOPL | F.NT | F.AC | F.ID | F.RF          # what POPF and IRET may write at all
@@ -181,10 +193,11 @@ def raise_exception(cpu, count):
     while True:
         vector, error = cpu.vector, cpu.error
         if cpu.external and 10 <= vector <= 13:
-            error |= 1                                  # EXT: raised while something that no INT asked for was delivered
+            error |= 1                                  # EXT (6.13): raised while an interrupt or an earlier exception was delivered
         if first == DF:
             cpu.chain[cpu.chained & 7] = vector << 32 | error
             cpu.chained += 1
+            cpu.external = 0
             return False
         if first >= 0 and ((contributory(first) and contributory(vector)) or (first == PF and (contributory(vector) or vector == PF))):
             cpu.chain[cpu.chained & 7] = vector << 32 | error
@@ -232,8 +245,10 @@ def into(cpu):
 
 @kernel
 def int1(cpu):
-    """ICEBP: a trap without a check of the gate's DPL."""
+    """ICEBP: a trap without a check of the gate's DPL, and to EXT an event of its own."""
+    cpu.external = 1
     deliver(cpu, DB, 0, False, False)
+    cpu.external = 0
 
 
 # IRET
@@ -286,12 +301,14 @@ def return_to_v86(cpu, sp, offset, selector, image):
     new_sp, new_ss = pop(cpu, sp + 12, 4), pop(cpu, sp + 16, 4) & 0xFFFF
     es, ds = pop(cpu, sp + 20, 4) & 0xFFFF, pop(cpu, sp + 24, 4) & 0xFFFF
     fs, gs = pop(cpu, sp + 28, 4) & 0xFFFF, pop(cpu, sp + 32, 4) & 0xFFFF
+    if offset > 0xFFFF:
+        fault(cpu, GP, 0)
     set_eflags(cpu, image, KEPT | F.VM | F.VIF | F.VIP)
     cpu.cpl = 3
     for s, v in ((S.CS, selector), (S.SS, new_ss), (S.ES, es), (S.DS, ds), (S.FS, fs), (S.GS, gs)):
         set_segment(cpu, s, v, v << 4, 0xFFFF, V86_DATA)
     cpu.reg[S.ESP] = new_sp
-    cpu.next = offset & 0xFFFF
+    cpu.next = offset
 
 
 # EFLAGS

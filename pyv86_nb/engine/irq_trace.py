@@ -28,14 +28,12 @@ HEAD, CS, EIP, RETIRED, FRAME, LAST, ON, ROWS = range(8)     # state: rows writt
 IR, ISR, IMR, CASCADE, BASE, SHADOW = range(6)           # a controller: five as here, then what IR, ISR, IMR were
 RAISED, ACCEPTED, VECTOR = range(3)                      # of each line: ticks, NEVER if not; -1 if none
 CONTROLLER, LINES, FRAMES, NEVER = 8, 16, 64, 1 << 62
-ROW = np.dtype([("instruction", "u8"), ("time", "f8"), ("event", "u1"), ("irq", "i2"), ("vector", "i2"), ("cs", "u2"),
-                ("eip", "u4"), ("latency", "f8")])
-SHOWN = np.dtype([(n, "U6" if n == "event" else ROW[n]) for n in ROW.names])
+INSTRUCTION, TICK, RATE, EVENT, LINE, VECTOR_, WAS_CS, WAS_EIP, SINCE, COLUMNS = range(10)     # a row of the ring
+SHOWN = np.dtype([("instruction", "u8"), ("time", "f8"), ("event", "U6"), ("irq", "i2"), ("vector", "i2"), ("cs", "u2"),
+                  ("eip", "u4"), ("latency", "f8")])
 HEADER = np.dtype([(n, "i8") for n in ("words", "ring", "irq", "watch", "lines", "frames")])   # the bus begins so
 
-ROW_BYTES = ROW.itemsize
-
-header, row_at = record_at(HEADER), record_at(ROW)
+header = record_at(HEADER)
 
 
 def tables(controllers, capacity=1 << 16):
@@ -43,7 +41,7 @@ def tables(controllers, capacity=1 << 16):
     state, lines = np.zeros(8, np.int64), np.full((3, LINES), NEVER, np.int64)
     state[RETIRED], state[ON], state[ROWS], lines[VECTOR] = -1, 1, capacity, -1
     watch = np.array([[0] * CONTROLLER, *([*c, 0, 0, 0] for c in controllers)], np.int64)    # number 0: no controller
-    return {"ring": np.zeros(capacity, ROW), "irq": state, "watch": watch, "lines": lines,
+    return {"ring": np.zeros((capacity, COLUMNS), np.int64), "irq": state, "watch": watch, "lines": lines,
             "frames": np.full((FRAMES, 3), -1, np.int64)}              # (linear address, line, tick of the accept)
 
 
@@ -60,11 +58,17 @@ def note(bus, event, line, vector, since):
     """One row; the oldest goes when the ring is full."""
     h = header(bus)
     if at(h.irq, ON) == 0: return
-    head, now, ips, retired = at(h.irq, HEAD), at(h.words, 0), at(h.words, 1), at(h.irq, RETIRED)
-    r = row_at(h.ring + head % at(h.irq, ROWS) * ROW_BYTES)
-    r.instruction, r.time = retired if retired >= 0 else now, now / ips
-    r.event, r.irq, r.vector, r.cs, r.eip = event, line, vector, at(h.irq, CS), at(h.irq, EIP)
-    r.latency = (now - since) / ips if since < NEVER else np.nan
+    head, now, retired = at(h.irq, HEAD), at(h.words, 0), at(h.irq, RETIRED)
+    r = h.ring + 8 * COLUMNS * (head % at(h.irq, ROWS))
+    put(r, INSTRUCTION, retired if retired >= 0 else now)
+    put(r, TICK, now)
+    put(r, RATE, at(h.words, 1))
+    put(r, EVENT, event)
+    put(r, LINE, line)
+    put(r, VECTOR_, vector)
+    put(r, WAS_CS, at(h.irq, CS))
+    put(r, WAS_EIP, at(h.irq, EIP))
+    put(r, SINCE, since)
     put(h.irq, HEAD, head + 1)
 
 
@@ -138,7 +142,7 @@ def note_iret(bus, address):
 # FOR PYTHON: `bus` is the Bus object
 
 class IrqTrace(NamedTuple):
-    ring: np.ndarray                                     # ROW[:]
+    ring: np.ndarray                                     # a row of COLUMNS each
     state: np.ndarray                                    # HEAD, CS, EIP...
     watch: np.ndarray                                    # a row for each controller, from 1 on
     lines: np.ndarray                                    # RAISED, ACCEPTED, VECTOR of the 16 lines
@@ -156,9 +160,12 @@ def lost(bus):
 
 
 def rows(bus):
-    """The rows, oldest first, as a structured array of its own with the events in words."""
+    """The rows, oldest first, as a structured array of its own: times in guest seconds, events in words."""
     n = int(bus.irq[HEAD])
-    ring = bus.ring[:n] if n <= len(bus.ring) else np.roll(bus.ring, -(n % len(bus.ring)))
-    out = np.zeros(len(ring), SHOWN)
-    for name in ROW.names: out[name] = ring[name] if name != "event" else np.array(EVENTS)[ring["event"]]
+    ring = bus.ring[:n] if n <= len(bus.ring) else np.roll(bus.ring, -(n % len(bus.ring)), axis=0)
+    out, rate, since = np.zeros(len(ring), SHOWN), ring[:, RATE], ring[:, SINCE]
+    for name, column in (("instruction", INSTRUCTION), ("irq", LINE), ("vector", VECTOR_), ("cs", WAS_CS), ("eip", WAS_EIP)):
+        out[name] = ring[:, column]
+    out["time"], out["event"] = ring[:, TICK] / rate, np.array(EVENTS)[ring[:, EVENT]]
+    out["latency"] = np.where(since < NEVER, (ring[:, TICK] - since) / rate, np.nan)
     return out

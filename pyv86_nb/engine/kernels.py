@@ -1,4 +1,6 @@
 """All kernels by number, as the opcode table numbers them, and one jitted function that does the one asked for."""
+import linecache
+
 from numba.extending import register_jitable
 
 from . import interrupt, io, segmentation, strings, system, transfer
@@ -13,24 +15,14 @@ PUSHF = len(FUNCTIONS)                                  # of VM86; elsewhere PUS
 SINGLE_STEP_ENDS = tuple(KERNELS.index(n) for n in ("int", "int3", "into", "int1"))
 
 
-def _choose(functions, first):
-    """A tree of `if`s over kernels first, first + 1...: numba has no table of functions of its own."""
-    half, middle = len(functions) // 2, first + len(functions) // 2
-
-    def branch(some, first):
-        if len(some) > 1:
-            return _choose(some, first)
-        one, = some
-        return register_jitable(lambda cpu, k: one(cpu))
-    low, high = branch(functions[:half], first), branch(functions[half:], middle)
-
-    @register_jitable
-    def choose(cpu, k):
-        if k < middle:
-            low(cpu, k)
-        else:
-            high(cpu, k)
-    return choose
+def _chooser():
+    """do_kernel(cpu, k): a chain of `if`s, of which LLVM makes a jump table; numba has no table of functions of its own."""
+    chain = "".join(f"    {'el' if k else ''}if k == {k}:\n        kernel_{k}(cpu)\n" for k in range(PUSHF + 1))
+    names = {f"kernel_{k}": f for k, f in enumerate((*FUNCTIONS, interrupt.pushf))}
+    text, where = "def do_kernel(cpu, k):\n" + chain, f"<{__name__}.do_kernel>"
+    linecache.cache[where] = len(text), None, text.splitlines(True), where     # so that it can be read back
+    exec(compile(text, where, "exec"), names)
+    return register_jitable(names["do_kernel"])
 
 
-do_kernel = _choose((*FUNCTIONS, interrupt.pushf), 0)
+do_kernel = _chooser()

@@ -41,14 +41,14 @@ def set_bits(cpu, physical, at, entry, bits):
         flags = peek(cpu.page_flags + page, 1)
         poke(cpu.page_flags + page, 1, flags | S.DIRTY)
         if flags & S.CODE:
-            note_stale(cpu, physical & cpu.a20)
+            note_stale(cpu, physical & cpu.a20, 4)
 
 
 @kernel
-def note_stale(cpu, physical):
-    """Code may have been translated from here: the dispatcher looks before it goes on."""
+def note_stale(cpu, physical, size):
+    """`size` bytes were written where code may have been translated from here: the dispatcher looks before it goes on."""
     if cpu.stales < S.STALE:
-        cpu.stale[cpu.stales] = physical
+        cpu.stale[cpu.stales] = physical | size << 32
         cpu.stales += 1
     else:
         cpu.stale[0] = -1                               # too many to remember: all of them

@@ -192,6 +192,7 @@ class Plain(Operands):
         except Fault:
             if cpu.vector != AGAIN:
                 return raise_exception(cpu, True)
+            number = -1                                 # an iteration is a step too
         if stepping and cpu.shadow != S.AFTER_MOV_SS and number not in SINGLE_STEP_ENDS:
             cpu.dr[6] |= 0x4000
             cpu.vector, cpu.error = DB, 0

@@ -22,7 +22,19 @@ from .isa import flags as F
 from .memory import PAGE, PhysicalMemory
 from .paging import walk
 from .plain import Plain
-from .raw import (ACKNOWLEDGE, ADVANCE, DEADLINE, FRAME, IRET, MEMORY_READ, MEMORY_WRITE, PIN, PORT_READ, PORT_WRITE, REGION_SHIFT)
+from .raw import (
+    ACKNOWLEDGE,
+    ADVANCE,
+    DEADLINE,
+    FRAME,
+    IRET,
+    MEMORY_READ,
+    MEMORY_WRITE,
+    PIN,
+    PORT_READ,
+    PORT_WRITE,
+    REGION_SHIFT,
+)
 from .records import EXITS
 from .system import set_cr0
 from .tasks import flush_address_space

@@ -99,12 +99,15 @@ def update_mode(cpu):
     mode = S.D32 if code.rights & BIG else 0
     if cpu.segment[S.SS].rights & BIG:
         mode |= S.B32
-    if flat(cpu, S.ES):
-        mode |= S.FLAT_ES
-    if flat(cpu, S.SS):
-        mode |= S.FLAT_SS
-    if flat(cpu, S.DS):
-        mode |= S.FLAT_DS
+    if not protected(cpu):
+        mode |= S.UNPROTECTED                           # nothing is flat here, so that loads of segments leave the mode alone
+    else:
+        if flat(cpu, S.ES):
+            mode |= S.FLAT_ES
+        if flat(cpu, S.SS):
+            mode |= S.FLAT_SS
+        if flat(cpu, S.DS):
+            mode |= S.FLAT_DS
     if cpu.eflags & F.VM:
         mode |= S.V86
     if cpu.cr0 & S.PG:

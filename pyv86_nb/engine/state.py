@@ -20,7 +20,8 @@ INVALID = 1                                             # a tag that no page has
 
 WINDOW = np.dtype([("first", "i8"), ("last", "i8")])
 SEGMENT = np.dtype([("base", "i8"), ("read", WINDOW), ("write", WINDOW), ("limit", "i8"), ("rights", "i8")])
-TLB = np.dtype([("read", "u4"), ("write", "u4"), ("host", "i8")])          # tags; host address minus linear address
+# tags; host address minus linear address; what of a write's address is compared: the page, or less where the page has code
+TLB = np.dtype([("read", "u4"), ("write", "u4"), ("host", "i8"), ("window", "u4"), ("unused", "u4"), ("unused2", "i8")])
 FETCH = np.dtype([("page", "i8"), ("frame", "i8")])                        # linear page | user << 20, physical page
 JUMP = np.dtype([("tag", "i8"), ("code", "i8")])                           # context << 32 | EIP, where its code is
 CONTEXT = np.dtype([("base", "i8"), ("mode", "i8"), ("id", "i8")])
@@ -46,7 +47,8 @@ CPU = np.dtype([
     ("attention", I8), ("moved", I8),
     # leaving native code: record, address, size
     ("pc", I8), ("address", I8), ("access", I8), ("bounce", I8, (2,)),
-    ("bounced", I8), ("bounce_linear", I8), ("bounce_size", I8), ("bounce_first", I8), ("bounce_second", I8), ("found", I8),
+    ("bounced", I8), ("bounce_linear", I8), ("bounce_size", I8), ("bounce_first", I8), ("bounce_second", I8),
+    ("saved_read", I8), ("saved_write", I8), ("saved_host", I8), ("saved_window", I8), ("found", I8),
     # caches, all derived: cleared on restore
     ("mode", I8), ("context", I8), ("contexts", I8), ("generation", I8), ("stale", I8, (STALE,)), ("stales", I8),
     ("tlb_at", I8), ("host", I8), ("read_frame", I8), ("write_frame", I8), ("region", I8), ("page_flags", I8),
@@ -73,10 +75,12 @@ def offset(name, field=None, index=0):
 PE, MP, EM, TS, ET, NE, WP, AM, NW, CD, PG = 1, 2, 4, 8, 16, 32, 1 << 16, 1 << 18, 1 << 29, 1 << 30, 1 << 31
 VME, PVI, TSD, DE, PSE, PAE, MCE, PGE = 1, 2, 4, 8, 16, 32, 64, 128
 
+LINE, LINE_WORDS = 2, 16                                # code is remembered by lines of 4 bytes: 16 words of bits a page
 # page_flags, by physical page
 CODE, DIRTY, SLOW = 1, 2, 4                             # translated blocks here; written since the last look
 
-# the mode bits of a block's key; the CS limit is above them
-D32, B32, FLAT_ES, FLAT_SS, FLAT_DS, V86, PAGED, A20 = (1 << i for i in range(8))
+# the mode bits of a block's key; the CS limit is above them.  UNPROTECTED: real or VM86 mode, where a load of a data segment moves
+# its base and nothing else
+D32, B32, FLAT_ES, FLAT_SS, FLAT_DS, V86, PAGED, A20, UNPROTECTED = (1 << i for i in range(9))
 LIMIT_SHIFT = 16
 FLAT_LIMIT = 0xFFFFFFFF

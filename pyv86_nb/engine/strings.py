@@ -5,11 +5,13 @@ repeated instruction takes a tick; when the ticks of the slice are used up the i
 
     elements are done while   count > 0 and budget >= 0      (the budget is that after the instruction itself)
     it is finished if         count = 0 and budget >= 0
+
+With TF set one element is done: the trap comes after each of them (vol. 3, 17.3.1.4).
 """
 from numba.extending import register_jitable as kernel
 
 from . import state as S
-from .access import host_address, is_user, load, logical, probe, store, write
+from .access import host_address, is_user, load, logical, probe, store, window_left, write
 from .exceptions import fault
 from .io import check_port, port_read, port_write
 from .isa import alu
@@ -43,15 +45,27 @@ def take_one(cpu, n):
 
 
 @kernel
+def early(cpu):
+    """It is done with a tick that the slice has not; the next slice pays."""
+    if cpu.budget < 0:
+        cpu.budget += 1
+        cpu.extra -= 1
+
+
+@kernel
 def finish(cpu, over):
     """Leave the instruction: done, or to be begun again."""
+    if over and cpu.eflags & F.TF:
+        early(cpu)                                      # the trap is one of the instruction, not of one begun again for nothing
     if cpu.repeat and not (over and cpu.budget >= 0):
         fault(cpu, AGAIN, 0)
 
 
 @kernel
-def running(cpu):
-    return index(cpu, S.ECX) != 0 and cpu.budget >= 0
+def running(cpu, left):
+    """left: what the count was at the beginning."""
+    count = index(cpu, S.ECX)
+    return count != 0 and cpu.budget >= 0 and (count == left or cpu.eflags & F.TF == 0)
 
 
 @kernel
@@ -89,7 +103,7 @@ def room(cpu, register, size, s, writing):
 @kernel
 def bulk(cpu, size, moving):
     """Many elements of MOVS or STOS in one go, within a page of plain memory; 0 when that cannot be done here."""
-    if cpu.eflags & (F.DF | F.TF):                      # TF: a trap after each element
+    if cpu.eflags & (F.DF | F.TF):
         return 0
     n = room(cpu, S.EDI, size, S.ES, True)
     if moving:
@@ -102,6 +116,7 @@ def bulk(cpu, size, moving):
         source = host_address(cpu, logical(cpu, cpu.of_segment, index(cpu, S.ESI), size, 0), size, 0, is_user(cpu))
     if to == 0 or (moving and source == 0):
         return 0
+    n = min(n, window_left(cpu, (cpu.segment[S.ES].base + index(cpu, S.EDI)) & 0xFFFFFFFF) // size)
     if moving:
         if source < to < source + n * size:             # each element feeds a later one: one by one
             return 0
@@ -128,12 +143,11 @@ def movs(cpu):
     if cpu.repeat == 0:
         movs_one(cpu, size)
         return
-    while running(cpu):
+    left = index(cpu, S.ECX)
+    while running(cpu, left):
         if bulk(cpu, size, True) == 0:
             movs_one(cpu, size)
             take_one(cpu, 1)
-        if cpu.eflags & F.TF:
-            break
     finish(cpu, index(cpu, S.ECX) == 0)
 
 
@@ -143,12 +157,11 @@ def stos(cpu):
     if cpu.repeat == 0:
         stos_one(cpu, size)
         return
-    while running(cpu):
+    left = index(cpu, S.ECX)
+    while running(cpu, left):
         if bulk(cpu, size, False) == 0:
             stos_one(cpu, size)
             take_one(cpu, 1)
-        if cpu.eflags & F.TF:
-            break
     finish(cpu, index(cpu, S.ECX) == 0)
 
 
@@ -158,11 +171,10 @@ def lods(cpu):
     if cpu.repeat == 0:
         lods_one(cpu, size)
         return
-    while running(cpu):
+    left = index(cpu, S.ECX)
+    while running(cpu, left):
         lods_one(cpu, size)
         take_one(cpu, 1)
-        if cpu.eflags & F.TF:
-            break
     finish(cpu, index(cpu, S.ECX) == 0)
 
 
@@ -191,16 +203,15 @@ def compare_loop(cpu, size, scanning):
     if cpu.repeat == 0:
         scas_one(cpu, size) if scanning else cmps_one(cpu, size)
         return
-    stop, over = False, index(cpu, S.ECX) == 0
-    while running(cpu) and not stop:
+    left = index(cpu, S.ECX)
+    stop, over = False, left == 0
+    while running(cpu, left) and not stop:
         scas_one(cpu, size) if scanning else cmps_one(cpu, size)
         take_one(cpu, 1)
         stop = (F.zero(cpu.result) == 1) == (cpu.repeat == REPNE)
         over = stop or index(cpu, S.ECX) == 0
-        if cpu.eflags & F.TF:
-            break
-    if stop and cpu.budget < 0:                         # the condition is in the flags, which are architectural: it is done,
-        cpu.budget += 1                                 # one tick early, rather than forgotten
+    if stop:                                            # the condition is in the flags, and would be forgotten: this element's tick
+        cpu.budget += 1                                 # is the instruction's own, so that it never needs one that the slice has not
         cpu.extra -= 1
     finish(cpu, over)
 
@@ -238,11 +249,10 @@ def io_loop(cpu, reading):
     if cpu.repeat == 0:
         ins_one(cpu, size) if reading else outs_one(cpu, size)
         return
-    while running(cpu):
+    left = index(cpu, S.ECX)
+    while running(cpu, left):
         ins_one(cpu, size) if reading else outs_one(cpu, size)
         take_one(cpu, 1)
-        if cpu.eflags & F.TF:
-            break
     finish(cpu, index(cpu, S.ECX) == 0)
 
 

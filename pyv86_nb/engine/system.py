@@ -2,7 +2,7 @@
 from numba.extending import register_jitable as kernel
 
 from . import state as S
-from .access import is_user, load, logical, pop, probe, push, read, set_sp, stack_offset, store, write
+from .access import is_user, load, logical, pop, probe, push, read, set_sp, stack_offset, write
 from .exceptions import BR, GP, NM, UD, fault
 from .isa import shift
 from .isa.words import sx
@@ -23,7 +23,7 @@ def set_cr0(cpu, v):
     if v & (S.PG | S.PE) == S.PG or v & (S.NW | S.CD) == S.NW:
         fault(cpu, GP, 0)
     old, cpu.cr0 = cpu.cr0, v & CR0_BITS | S.ET
-    if (old ^ v) & (S.PG | S.WP | S.PE):
+    if (old ^ v) & (S.PG | S.WP):
         flush_address_space(cpu)
     if (old ^ v) & S.PE:
         for s in range(6):

@@ -8,14 +8,32 @@ Order of things: check the new TSS, save the old state, load the new one, then i
 from numba.extending import register_jitable as kernel
 
 from . import state as S
-from .access import push, read, set_sp, write
+from .access import probe, push, read, set_sp, write
 from .exceptions import DB, GP, NP, SS, TS, fault
 from .isa import flags as F
-from .segmentation import (CODE_TYPE, CONFORMING, P_BIT, READABLE, S_BIT, V86_DATA, WRITABLE, base_of, descriptor_at, dpl_of, is_code,
-                           limit_of, null, rights_of, set_accessed, set_segment, update_mode)
+from .segmentation import (
+    CODE_TYPE,
+    CONFORMING,
+    P_BIT,
+    READABLE,
+    S_BIT,
+    V86_DATA,
+    WRITABLE,
+    base_of,
+    descriptor_at,
+    dpl_of,
+    is_code,
+    limit_of,
+    null,
+    rights_of,
+    set_accessed,
+    set_segment,
+    update_mode,
+)
 
 JMP, CALL, INTERRUPT, IRET = range(4)                   # what caused the switch
 BUSY = 2
+LOCAL_ENABLES = 0x155                                   # DR7: L0-L3 and LE are of the task (17.2.4)
 
 
 @kernel
@@ -109,7 +127,12 @@ def switch_task(cpu, selector, why):
     if limit_of(low, high) < (0x67 if wide else 0x2B):
         fault(cpu, TS, error)
     eflags = F.image(cpu.cf, cpu.carries, cpu.result, cpu.eflags)
-    old = cpu.tr
+    old, tss = cpu.tr, cpu.segment[S.TR]
+    # page faults now, while all is of the old task
+    probe(cpu, tss.base, 0x5E if tss.rights & 8 else 0x2A, 1, 0)
+    probe(cpu, base, 0x68 if wide else 0x2C, 1 if why == CALL or why == INTERRUPT else 0, 0)
+    probe(cpu, (at + 5) & 0xFFFFFFFF, 1, 1, 0)
+    probe(cpu, (cpu.gdt_base + (old & 0xFFF8) + 5) & 0xFFFFFFFF, 1, 1, 0)
     if why == JMP or why == IRET:
         mark_busy(cpu, old, False)
     if why == IRET:
@@ -136,6 +159,7 @@ def switch_task(cpu, selector, why):
         flags |= F.NT
     set_segment(cpu, S.TR, selector, base, limit_of(low, high), rights | BUSY)
     cpu.tr, cpu.cr0 = selector, cpu.cr0 | S.TS
+    cpu.dr[7] &= ~LOCAL_ENABLES
     if wide and cpu.cr0 & S.PG and cr3 != cpu.cr3:
         cpu.cr3 = cr3
         flush_address_space(cpu)

@@ -7,8 +7,27 @@ from numba.extending import register_jitable as kernel
 from . import state as S
 from .access import is_user, load, logical, pop, push, read, set_sp, stack_offset, write
 from .exceptions import GP, NP, SS, TS, fault
-from .segmentation import (CODE_TYPE, CONFORMING, P_BIT, S_BIT, WRITABLE, base_of, copy_segment, descriptor_at, dpl_of, drop_unreachable,
-                           is_code, limit_of, null, protected, rights_of, set_accessed, set_real, set_segment, update_mode)
+from .segmentation import (
+    CODE_TYPE,
+    CONFORMING,
+    P_BIT,
+    S_BIT,
+    WRITABLE,
+    base_of,
+    copy_segment,
+    descriptor_at,
+    dpl_of,
+    drop_unreachable,
+    is_code,
+    limit_of,
+    null,
+    protected,
+    rights_of,
+    set_accessed,
+    set_real,
+    set_segment,
+    update_mode,
+)
 from .tasks import CALL, JMP, switch_task, task_gate
 
 
@@ -16,7 +35,7 @@ from .tasks import CALL, JMP, switch_task, task_gate
 def load_code(cpu, selector, at, low, high, cpl, offset):
     """CS from a checked descriptor, with RPL := cpl; #GP(0) when the offset is beyond the limit."""
     if offset > limit_of(low, high):
-        fault(cpu, GP, 0)
+        fault(cpu, GP, cpu.external)
     high = set_accessed(cpu, at, high)
     cpu.cpl = cpl
     set_segment(cpu, S.CS, selector & 0xFFFC | cpl, base_of(low, high), limit_of(low, high), rights_of(high))
@@ -212,12 +231,12 @@ def inner_stack(cpu, level):
 
 
 @kernel
-def push_inner(cpu, selector, sp, size, v, user):
-    """A push to the stack in NEW; a violation of its limit is #SS(selector)."""
+def push_inner(cpu, ss, sp, size, v, user):
+    """A push to the stack ss, which is in NEW; a violation of its limit is #SS(selector)."""
     new = cpu.segment[S.NEW]
     sp = (sp - size) & (0xFFFFFFFF if new.rights & 0x4000 else 0xFFFF)
     if sp < new.write.first or sp + size - 1 > new.write.last:
-        fault(cpu, SS, selector & 0xFFFC | cpu.external)
+        fault(cpu, SS, ss & 0xFFFC | cpu.external)
     write(cpu, (new.base + sp) & 0xFFFFFFFF, size, v, user)
     return sp
 

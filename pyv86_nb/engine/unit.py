@@ -9,6 +9,7 @@ whatever it takes: a function of (record, x, now) is given a as x.  The record i
 """
 import contextlib
 import ctypes
+import gc
 import hashlib
 import os
 
@@ -22,6 +23,7 @@ from numba.core.codegen import CPUCodeLibrary
 from numba.core.cpu import CPUContext
 from numba.core.lowering import BaseLower
 from numba.core.registry import cpu_target
+from numba.core.typed_passes import NopythonRewrites
 
 from . import cache
 
@@ -80,13 +82,18 @@ def lean():
         return _dynfunc.make_function(fndesc.lookup_module(), fndesc.qualname, "", _NOWHERE, env, (library,))
     def layout(library, module): module.data_layout = library._codegen._data_layout
     def no_wrapper(lower, *args): pass
+    def short(record): return record.name[:40]           # numba prints the types of all candidates, to throw the text away
+    def as_it_is(rewrites, state): return False          # its rewrites are of array expressions; there are none
     changes = [(CPUCodeLibrary, "finalize", finalize), (CPUCodeLibrary, "_optimize_functions", layout),
                (CPUContext, "get_executable", executable), (BaseLower, "create_cpython_wrapper", no_wrapper),
-               (BaseLower, "create_cfunc_wrapper", no_wrapper)]
+               (BaseLower, "create_cfunc_wrapper", no_wrapper), (types.Record, "__repr__", short),
+               (NopythonRewrites, "run_pass", as_it_is)]
     saved = [(c, n, getattr(c, n)) for c, n, _ in changes]
     for c, n, f in changes: setattr(c, n, f)
+    gc.disable()                                         # nothing is thrown away before the process ends
     try: yield
     finally:
+        gc.enable()
         for c, n, f in saved: setattr(c, n, f)
 
 

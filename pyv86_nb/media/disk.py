@@ -16,10 +16,10 @@ import os
 import tempfile
 import zlib
 from pathlib import Path
-from typing import BinaryIO
+from typing import Any, BinaryIO
 
 BLOCK = 4096                                             # the layer of changes is kept in blocks of this size
-PACKED = {b"\x1F\x8B": gzip.open, b"\xFD7": lzma.open}
+PACKED: dict[bytes, Any] = {b"\x1F\x8B": gzip.open, b"\xFD7": lzma.open}
 
 
 class Disk:
@@ -44,7 +44,8 @@ class Disk:
         Something that is no image.
     """
 
-    def __init__(self, source: str | os.PathLike[str] | bytes | bytearray | memoryview, *, write_protect: bool = False, sector_size: int = 512) -> None:
+    def __init__(self, source: str | os.PathLike[str] | bytes | bytearray | memoryview, *, write_protect: bool = False,
+                 sector_size: int = 512) -> None:
         self.sector_size, self.write_protect = sector_size, bool(write_protect)
         self._file: BinaryIO | None = None
         self._data = b""
@@ -58,10 +59,10 @@ class Disk:
         else:
             raise TypeError(f"a disk image is a path, bytes or a bytearray, not {type(source).__name__}")
         if not self.size:
-            raise ValueError(f"the disk image {self.name} is empty; an image holds at least one sector of {sector_size} bytes")
+            raise ValueError(f"the disk image {self.name} is empty; give one of at least {sector_size} bytes")
         if self.size % sector_size:
-            raise ValueError(f"the disk image {self.name} has {self.size:,} bytes, which is not a whole number of {sector_size}-byte sectors; "
-                             "give a raw image")
+            raise ValueError(f"the disk image {self.name} has {self.size:,} bytes, which is not a whole number of "
+                             f"{sector_size}-byte sectors; give a raw image")
 
     def _open(self, path: Path) -> None:
         if path.is_dir():
@@ -71,7 +72,7 @@ class Disk:
         except FileNotFoundError:
             raise FileNotFoundError(f"there is no disk image {self.name}; give the path of an existing file") from None
         except OSError as e:
-            raise ValueError(f"the disk image {self.name} cannot be read ({e.strerror}); give a file you may read") from None
+            raise ValueError(f"the disk image {self.name} cannot be read: {e.strerror}; give another one") from None
         unpack = PACKED.get(self._file.read(2))
         if not unpack:
             self.size = self._file.seek(0, os.SEEK_END)
@@ -82,7 +83,7 @@ class Disk:
             with unpack(path) as f:
                 self._data = f.read()
         except (OSError, EOFError, lzma.LZMAError, zlib.error):
-            raise ValueError(f"the packed disk image {self.name} is damaged; unpack it by hand and give the raw image") from None
+            raise ValueError(f"the packed disk image {self.name} is damaged; give the raw image") from None
         self.size = len(self._data)
 
     @property
@@ -106,7 +107,8 @@ class Disk:
 
     def _check(self, lba: int, n: int) -> None:
         if lba < 0 or n < 0 or lba + n > self.sectors:
-            raise ValueError(f"sectors {lba} to {lba + n - 1} are not on this disk, which has sectors 0 to {self.sectors - 1}")
+            raise ValueError(f"sectors {lba} to {lba + n - 1} are not on this disk, which has sectors 0 to "
+                             f"{self.sectors - 1}")
 
     def read(self, lba: int, n: int = 1) -> bytes:
         """n sectors from sector lba on.  ValueError beyond the end."""
@@ -118,7 +120,7 @@ class Disk:
         return b"".join(map(self._block, range(first, last + 1)))[at - first * BLOCK:][:size]
 
     def write(self, lba: int, data: bytes) -> None:
-        """Whole sectors from sector lba on.  ValueError beyond the end, for a part of a sector, or when write protected."""
+        """Whole sectors from sector lba on.  ValueError beyond the end, for part of a sector, or if write protected."""
         n, rest = divmod(len(data), self.sector_size)
         if rest:
             raise ValueError(f"write takes whole sectors of {self.sector_size} bytes, not {len(data)} bytes")
@@ -146,7 +148,7 @@ class Disk:
         if target.is_dir():
             raise ValueError(f"{os.fspath(path)} is a directory; give the path of a file to save the disk to")
         if not target.absolute().parent.is_dir():
-            raise FileNotFoundError(f"there is no directory {target.absolute().parent}; make it, or save the disk elsewhere")
+            raise FileNotFoundError(f"there is no directory {target.absolute().parent}; make it, or save elsewhere")
         handle, temporary = tempfile.mkstemp(dir=target.absolute().parent, prefix=".saving-")
         try:
             with os.fdopen(handle, "wb") as f:
@@ -179,5 +181,6 @@ class Disk:
         return self.size
 
     def __repr__(self) -> str:
-        return (f"<Disk {self.name}: {self.sectors:,} sectors of {self.sector_size} bytes" + ", write protected" * self.write_protect
+        return (f"<Disk {self.name}: {self.sectors:,} sectors of {self.sector_size} bytes"
+                + ", write protected" * self.write_protect
                 + f", {len(self._blocks)} blocks changed" * self.changed + ">")

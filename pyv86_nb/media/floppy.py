@@ -1,4 +1,4 @@
-"""Floppy formats by the size of their image.   IBM PC, PC/AT and PS/2 Technical References, "Diskette drive"; ISO 8630, 8860, 9529.
+"""Floppy formats by the size of their image.   IBM PC/AT and PS/2 Technical References; ISO 8630, 8860, 9529.
 
     geometry(1_474_560)     Geometry(cylinders=80, heads=2, sectors=18, ...)
 """

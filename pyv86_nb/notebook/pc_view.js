@@ -149,7 +149,8 @@ class Screen {
   }
 
   listenForKernel() {
-    if (!this.visible()) {
+    const { state } = this.model.get("status") || {};
+    if (!this.visible() || state === "closed") { // a closed machine has nothing more to say
       this.lastSign = performance.now();
       return;
     }

@@ -103,7 +103,7 @@ class Screen(anywidget.AnyWidget):
         """Whatever is raised inside is said over the picture: there is no cell that could show a traceback."""
         try:
             yield
-        except Exception as error:  # noqa: BLE001 (a refused disk, a closed machine, a bug: the person at the screen must know)
+        except Exception as error:  # a refused disk, a closed machine, a bug: the person at the screen must know
             self.say(str(error) or type(error).__name__)
 
     def take_focus(self) -> None:

@@ -122,15 +122,22 @@ class Sender:
                 self._wake.wait(None if self.screen.audience.known else 1.0)
                 self._wake.clear()
                 continue
-            pause = 1.0
+            pause = IDLE
             try:
-                self.look(now)
-                self.tell_status(now)
-                self.after_look(self.vm)
-                pause = self.interval(now) - (time.monotonic() - now)
+                if (
+                    self.vm.state == "failed"
+                ):  # the next cell or button that asks gets the reason; looking must not take it away
+                    self._stand_still(now, "failed")
+                    self.after_look(self.vm)
+                else:
+                    self.look(now)
+                    self.tell_status(now)
+                    self.after_look(self.vm)
+                    pause = self.interval(now) - (time.monotonic() - now)
                 self._complaint = ""
-            except Exception as error:  # noqa: BLE001 (a picture that cannot be had must not end the thread that shows the next)
+            except Exception as error:  # a picture that cannot be had must not end the thread that shows the next
                 if self._complain(error, now) == "closed":
+                    self.after_look(self.vm)
                     return
             self._wake.wait(max(pause, 0.001))
             self._wake.clear()
@@ -139,9 +146,15 @@ class Sender:
         """Say what went wrong, once; the machine's state, so that a closed one ends the thread."""
         text = str(error) or type(error).__name__
         state = str(self.vm.state)
-        self.screen.status = {**self.screen.status, "running": False, "state": state, "speed": ""}
+        self._stand_still(now, state)
         if text != self._complaint:
             self._complaint = text
             self.screen.say(text)
-        self.screen.beat(now)
         return state
+
+    def _stand_still(self, now: float, state: str) -> None:
+        """The last picture stays, with another word below it."""
+        self.screen.status = {**self.screen.status, "running": False, "state": state, "speed": ""}
+        if now - self._last_sent >= BEAT_EVERY:
+            self.screen.beat(now)
+            self._last_sent = now

@@ -21,7 +21,7 @@ SPEEDS = (1, 5, 10, 25, 50, 100, 200, 400)  # million guest ticks a second; 1 is
 def speed_options(current: float) -> list[tuple[str, float]]:
     """Menu entries, with the machine's present rate among them."""
     rates = sorted({float(rate) for rate in SPEEDS} | {float(current)})
-    return [(f"{rate:g} MIPS", rate) for rate in rates]
+    return [(f"{rate:.3g} MIPS", rate) for rate in rates]
 
 
 def gap() -> HTML:
@@ -101,6 +101,8 @@ class Toolbar:
                 self.run.icon = icon
                 self.run.description = "Pause" if running else "Run"
                 self.run.tooltip = "Pause the machine" if running else "Start the machine"
+        if vm.state in ("failed", "closed"):
+            return
         rate = float(vm.mips)
         if rate != self.speed.value:
             self._following = True

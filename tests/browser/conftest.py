@@ -14,10 +14,6 @@ import pytest
 sys.path.insert(0, str(pathlib.Path(__file__).parents[1] / "notebook"))  # fake_vm
 
 
-def pytest_configure(config: pytest.Config) -> None:
-    config.addinivalue_line("markers", "browser: drives JupyterLab in Chromium; needs chromium and playwright")
-
-
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     reason = jlab.missing()
     for item in items:

@@ -157,6 +157,24 @@ def test_paused_machine_is_not_taken_for_a_dead_kernel(notebook) -> None:
     assert not page.page.locator(".pyv86-silent").count()
 
 
+def test_closed_machine_leaves_its_last_picture(notebook) -> None:
+    page = notebook(
+        [
+            SETUP,
+            "vm.closed = True; vm.running = False\ndef closed(): raise RuntimeError('this VM is closed')\nvm._view_state = closed",
+        ]
+    )
+    page.run(0)
+    canvas = page.page.locator(CANVAS)
+    wait_until(lambda: moves(page, canvas), 15, "the counter")
+    page.run(1)
+    wait_until(lambda: "closed" in page.page.locator(".pyv86-status").inner_text(), 5, "the word in the status line")
+    assert "this VM is closed" in page.page.locator(".pyv86-message").inner_text()
+    time.sleep(4.5)
+    assert not page.page.locator(".pyv86-silent").count(), "not for want of a kernel"
+    assert np.array_equal(page.pixels(canvas)[:16], FakeVM().picture()[:16])
+
+
 def test_closed_view_leaves_the_page(notebook) -> None:
     page = notebook([SETUP, "w.close()", "view(vm)"])
     page.run(0)

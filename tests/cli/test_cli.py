@@ -79,7 +79,7 @@ def test_the_tier_is_the_one_asked_for(tier):
     (["--kernel", "odd.img"], "kernel"),
     (["--screenshot", "no/such/folder/x.png"], "folder"),
     (["--timeout", "-1"], "timeout"),
-    (["--until", ""], "until"),
+    (["--until", ""], "visible character"),
 ])
 def test_bad_input_is_one_sentence_and_status_2(tmp_path, args, says):
     (tmp_path / "empty.img").write_bytes(b"")

@@ -1,7 +1,8 @@
 """The wiring of the PC/AT: what software expects of two chips together (IBM PC/AT Technical Reference)."""
+from test_pic_8259 import start
+
 from pyv86_nb.board.at_pc import at_pc
 from pyv86_nb.devices.clock import FakeClock
-from test_pic_8259 import start
 
 HZ = 1_193_182
 

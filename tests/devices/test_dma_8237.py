@@ -5,7 +5,6 @@ from two_readers import agree, all_hot
 from pyv86_nb.board.backplane import Backplane
 from pyv86_nb.devices.clock import FakeClock
 from pyv86_nb.devices.dma_8237 import Channel, Dma8237
-from pyv86_nb.devices.port_92 import Port92
 
 
 class Ram:
@@ -18,7 +17,7 @@ class Ram:
 def make():
     b = Backplane(FakeClock())
     one, two = Dma8237("dma1"), Dma8237("dma2", wide=True)
-    b.at(0x00, one); b.at(0xC0, two, "wide"); b.at(0x80, one, "pages"); b.at(0x80, two, "wide pages"); b.at(0x92, Port92("port92"))
+    b.at(0x00, one); b.at(0xC0, two, "wide"); b.at(0x80, one, "pages"); b.at(0x80, two, "wide pages")
     b.power_on()
     b.write(0xD6, 0xC0); b.write(0xD4, 0x00)                               # channel 4: cascade, on
     return b

@@ -1,10 +1,12 @@
 """The contract that every chip keeps, those of today and those to come.  A new chip adds one line to CHIPS."""
 import random
+
 import numpy as np
 import pytest
+
 from pyv86_nb.board.at_pc import at_pc
-from pyv86_nb.board.cpu_socket import CpuSocket
 from pyv86_nb.board.backplane import Backplane
+from pyv86_nb.board.cpu_socket import CpuSocket
 from pyv86_nb.devices.chip import Chip, field, keep
 from pyv86_nb.devices.clock import Clock, FakeClock
 from pyv86_nb.devices.debug_ports import DebugPorts, Ring
@@ -16,9 +18,9 @@ from pyv86_nb.devices.i440fx import I440fx
 from pyv86_nb.devices.kbc_8042 import Kbc8042
 from pyv86_nb.devices.pci import PciFunction
 from pyv86_nb.devices.pic_8259 import Pic8259
-from pyv86_nb.devices.pit_8254 import Counter, Pit8254
 from pyv86_nb.devices.piix3 import IsaIrq, Piix3
 from pyv86_nb.devices.piix4_pm import Piix4Pm
+from pyv86_nb.devices.pit_8254 import Counter, Pit8254
 from pyv86_nb.devices.port_92 import Port92
 from pyv86_nb.devices.ps2_keyboard import Ps2Keyboard
 from pyv86_nb.devices.ps2_mouse import Ps2Mouse
@@ -77,7 +79,7 @@ def test_reset_keeps_what_has_a_battery(chip):
 def test_everything_is_documented(chip):
     for c in chip.family():
         for e in c.layout.values(): assert e.doc and len(e.doc) > 3, e.name
-        for where, (f, doc) in c.ports.items(): assert doc, where
+        for where, (_f, doc) in c.ports.items(): assert doc, where
     assert all(n in type(chip).register_table() for n, e in chip.layout.items() if not e.part)
     assert len(chip.port_table().splitlines()) == 2 + len(chip.ports)
 

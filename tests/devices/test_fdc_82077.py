@@ -21,9 +21,9 @@ TURN = 200 * MS
 def image(size=1_474_560): return b"".join(n.to_bytes(4, "little") * 128 for n in range(size // 512))
 
 
-def make(disk=None, drives=2):
+def make(disk=None, drives=2, haste=1):
     b = Backplane(FakeClock(1_000_000))
-    fdc, one, two = Fdc82077("fdc", drives), Dma8237("dma1"), Dma8237("dma2", wide=True)
+    fdc, one, two = Fdc82077("fdc", drives, haste), Dma8237("dma1"), Dma8237("dma2", wide=True)
     b.at(0x3F0, fdc)
     b.at(0x00, one); b.at(0xC0, two, "wide"); b.at(0x80, one, "pages"); b.at(0x80, two, "wide pages")
     b.power_on()
@@ -39,9 +39,9 @@ def insert(fdc, n, disk):
     return disk
 
 
-def ready(disk, rate=0, nd=0):
+def ready(disk, rate=0, nd=0, haste=1):
     """Reset, specified, motor of drive 0 at speed, head on track 0, disk change seen."""
-    b = make(disk)
+    b = make(disk, haste=haste)
     b.write(DOR, 0x08); b.write(DOR, 0x1C); b.write(DIR, rate)
     b.advance(MS)
     for i in range(4): command(b, 8); assert results(b) == [0xC0 | i, 0]
@@ -157,6 +157,12 @@ def test_recalibrate_of_a_drive_that_is_not_there(pc):                     # "th
     command(pc, 8); assert results(pc) == [0x72, 0]
 
 
+def test_recalibrate_moves_the_drive_it_names():
+    b = ready(image()); command(b, 15, 1, 7); wait(b); command(b, 8); results(b)
+    command(b, 7, 1); assert 42 < wait(b) < 43
+    command(b, 8); assert results(b) == [0x21, 0] and b.chips["fdc"].drive[1].cylinder == 0
+
+
 def test_recalibrate_from_beyond_79_needs_a_second_one(pc, fdc):
     command(pc, 15, 0, 82); wait(pc); command(pc, 8); results(pc)
     command(pc, 7, 0); wait(pc); command(pc, 8); assert results(pc) == [0x70, 0]
@@ -210,6 +216,10 @@ def test_the_end_of_the_track_without_tc(pc):                              # EN
     assert r[:3] == [0x40, 0x80, 0] and memory(pc, 1024) == sector(16) + sector(17)
 
 
+def test_st0_names_the_head_of_the_last_sector(pc):                        # ... while H shows what would come next
+    r, _ = transfer(pc, 6, 0, 0, 18); assert r == [0x00, 0, 0, 0, 1, 1, 2]
+
+
 def test_tc_in_the_middle_of_a_sector(pc):
     r, _ = transfer(pc, 6, 0, 0, 1, count=700)
     assert r[:3] == [0, 0, 0] and r[5] == 3 and memory(pc, 701) == (sector(0) + sector(1))[:700] + b"\0"
@@ -238,13 +248,14 @@ def test_write(pc, fdc):                                                   # 5.1
 
 def test_write_protect(pc, fdc):                                           # NW; ST3 WP
     insert(fdc, 0, Disk(image(), write_protect=True))
-    r, _ = transfer(pc, 5, 0, 0, 1, mode=0x48); assert r[:3] == [0x40, 0x02, 0]
+    for op in (5, 9): assert transfer(pc, op, 0, 0, 1, mode=0x48)[0][:3] == [0x40, 0x02, 0]
+    command(pc, 0x4D, 0, 2, 18, 0x54, 0xF6); wait(pc); assert results(pc)[:3] == [0x40, 0x02, 0]
     command(pc, 4, 0); assert results(pc) == [0x78]
 
 
 @pytest.mark.parametrize("given,st1,st2", [                                # 5.1.1: ND, WC, BC, MA
-    (dict(c=0, h=0, r=19), 0x04, 0), (dict(c=0, h=0, r=0), 0x04, 0), (dict(c=3, h=0, r=1), 0x04, 0x10), (dict(c=255, h=0, r=1), 0x04, 0x02),
-    (dict(c=0, h=1, r=1, hds=0), 0x04, 0), (dict(c=0, h=0, r=1, size=3), 0x04, 0)])
+    (dict(c=0, h=0, r=19), 0x04, 0), (dict(c=0, h=0, r=0), 0x04, 0), (dict(c=3, h=0, r=1), 0x04, 0x10),
+    (dict(c=255, h=0, r=1), 0x04, 0x02), (dict(c=0, h=1, r=1, hds=0), 0x04, 0), (dict(c=0, h=0, r=1, size=3), 0x04, 0)])
 def test_a_sector_that_is_not_there(pc, given, st1, st2):
     r, ms = transfer(pc, 6, **given)
     assert r[:3] == [0x40, st1, st2] and 399 < ms < 404                    # two index pulses
@@ -254,6 +265,12 @@ def test_wrong_rate_no_disk_no_motor(pc, fdc):                             # MA
     pc.write(DIR, 2); assert transfer(pc, 6, 0, 0, 1)[0][:3] == [0x40, 0x01, 0]
     pc.write(DIR, 0); pc.write(DOR, 0x0C); assert transfer(pc, 6, 0, 0, 1)[0][:3] == [0x40, 0x01, 0]
     pc.write(DOR, 0x1C); fdc.eject(0); assert transfer(pc, 6, 0, 0, 1)[0][:3] == [0x40, 0x01, 0]
+
+
+def test_a_drive_that_is_not_there_is_not_read(pc, fdc):
+    insert(fdc, 1, image()); pc.write(DOR, 0xFC); pc.advance(300 * MS); fdc.drive[1].present = 0
+    program(pc, 2, 0x1000, 511, 0x44); command(pc, 0x46, 1, 0, 0, 1, 2, 18, 27, 255); wait(pc)
+    assert results(pc)[:3] == [0x41, 0x01, 0]
 
 
 def test_the_motor_must_have_its_speed(pc):
@@ -274,7 +291,8 @@ def test_read_id_walks_along_the_track(pc):                                # 5.1
 
 
 def test_read_track(pc):  # 5.1.4: from the index on, ND where an ID differs
-    r, _ = transfer(pc, 2, 0, 0, 1, n=18, mt=0); assert r[:3] == [0, 0, 0] and memory(pc, 18 * 512) == image()[:18 * 512]
+    r, _ = transfer(pc, 2, 0, 0, 1, n=18, mt=0)
+    assert r[:3] == [0, 0, 0] and memory(pc, 18 * 512) == image()[:18 * 512]
     r, _ = transfer(pc, 2, 0, 0, 5, n=3, mt=0); assert r[:3] == [0, 4, 0] and memory(pc, 512) == sector(0)
 
 
@@ -296,7 +314,8 @@ def test_format(pc, fdc):                                                  # 5.1
     assert fdc.disks[0].read(17, 20) == sector(17) + b"\xF6" * 18 * 512 + sector(36)
 
 
-@pytest.mark.parametrize("op,mine,st2", [(0x11, 0, 0x08), (0x11, 1, 0x04), (0x19, 1, 0x00), (0x19, -1, 0x04), (0x1D, -1, 0x00), (0x1D, 1, 0x04)])
+@pytest.mark.parametrize("op,mine,st2", [(0x11, 0, 0x08), (0x11, 1, 0x04), (0x19, 1, 0x00), (0x19, -1, 0x04),
+                                         (0x1D, -1, 0x00), (0x1D, 1, 0x04)])
 def test_scan(pc, fdc, op, mine, st2):                                     # 5.1.8: SH equal, SN not met
     fdc.dma.memory.write(0x1000, bytes([7]) * 511 + bytes([7 + mine]))
     fdc.disks[0].write(2, bytes([7]) * 512)
@@ -326,12 +345,14 @@ def test_without_dma(fdc):  # SPECIFY ND: every byte through the FIFO, end by EN
     assert results(b)[:3] == [0x40, 0x10, 0]                               # a sector that nobody read: overrun
 
 
-@pytest.mark.parametrize("size,rate", [(163840, 2), (368640, 2), (368640, 1), (737280, 2), (1228800, 0), (1474560, 0), (1720320, 0), (2949120, 3)])
+@pytest.mark.parametrize("size,rate", [(163840, 2), (368640, 2), (368640, 1), (737280, 2), (1228800, 0),
+                                       (1474560, 0), (1720320, 0), (2949120, 3)])
 def test_every_format_is_read_at_its_rate(size, rate):
     b = ready(image(size), rate); g = geometry(size); r = random.Random(size)
     for _ in range(6):
         c, h, s = r.randrange(g.cylinders), r.randrange(g.heads), r.randrange(1, g.sectors + 1)
-        if c != b.chips["fdc"].drive[0].cylinder: command(b, 15, 0, c); wait(b); command(b, 8); assert results(b) == [0x20, c]
+        if c != b.chips["fdc"].drive[0].cylinder:
+            command(b, 15, 0, c); wait(b); command(b, 8); assert results(b) == [0x20, c]
         got, _ = transfer(b, 6, c, h, s, eot=g.sectors)
         assert got[0] & 0xC0 == 0 and memory(b) == sector(g.lba(c, h, s))
 
@@ -344,9 +365,15 @@ def test_a_snapshot_in_the_middle_of_a_read_goes_on_as_it_was(pc, fdc):
 
 
 def test_haste_makes_the_mechanics_faster():
-    b = make(); fast = Fdc82077("fdc", haste=10)
-    Backplane(FakeClock(1_000_000), fast).power_on()
-    assert fast.drive[0].haste == 10
+    b = ready(image(), haste=100)
+    assert transfer(b, 6, 0, 0, 1, n=36)[1] < 7 and memory(b, 36 * 512) == image()[:36 * 512]
+    command(b, 3, 0xAF, 3); command(b, 0x46, 0, 0, 0, 15, 2, 18, 27, 255)
+    got = b""
+    while len(got) < 4 * 512:                              # the host has the time of a real drive, 18 sectors a turn or not
+        while b.read(MSR) != 0xF0: b.advance(1)
+        got += bytes([b.read(FIFO)]); b.advance(2)
+    assert got == image()[14 * 512:18 * 512] and results(b)[:3] == [0x40, 0x80, 0]
+    command(b, 0x46, 0, 0, 0, 1, 2, 18, 27, 255); wait(b); b.advance(15 * MS); assert results(b)[:3] == [0x40, 0x10, 0]
     with pytest.raises(ValueError, match="haste=0"): Fdc82077(haste=0)
     with pytest.raises(ValueError, match="drives"): Fdc82077(drives=5)
     with pytest.raises(ValueError, match="no floppy drive 2"): b.chips["fdc"].eject(2)
@@ -358,11 +385,12 @@ def test_only_the_sector_itself_is_left_to_python(pc): assert all_hot(pc) == ["d
 @pytest.mark.parametrize("seed", range(6))
 def test_python_and_jit_agree(seed):
     """Control commands and seeks; a data command would wait for Python."""
-    codes = [0x03, 0x04, 0x07, 0x08, 0x08, 0x0E, 0x0F, 0xCF, 0x8F, 0x10, 0x12, 0x13, 0x94, 0x14, 0x18, 0, 1, 3, 0x20, 0x50]
+    codes = bytes.fromhex("03 04 07 08 08 0E 0F CF 8F 10 12 13 94 14 18 00 01 03 20 50")
     def make_ready():
         b = make(image()); b.write(DOR, 0x0C)
         return b
     def kept(r): return r.choice((0x0C, 0x1C, 0x2D, 0x3C, 0x0C, 0x08, 0x3E))
-    agree(make_ready, [0x3F0, 0x3F1, DOR, 0x3F3, MSR, FIFO, FIFO, DIR], {FIFO: lambda r: r.choice(codes), DOR: kept, DIR: lambda r: r.randrange(4),
-                                                                         MSR: lambda r: r.choice((0, 1, 2, 3, 0x80)), 0x3F3: lambda r: r.randrange(4)},
-          seed, waits=(0, 1, 100, 300, 6000, 60_000))
+    written = {FIFO: lambda r: r.choice(codes), DOR: kept, DIR: lambda r: r.randrange(4),
+               MSR: lambda r: r.choice((0, 1, 2, 3, 0x80)), 0x3F3: lambda r: r.randrange(4)}
+    agree(make_ready, [0x3F0, 0x3F1, DOR, 0x3F3, MSR, FIFO, FIFO, DIR], written, seed,
+          waits=(0, 1, 100, 300, 6000, 60_000))

@@ -1,4 +1,5 @@
-"""8042 as keyboard controller against the IBM PS/2 Hardware Interface Technical Reference (1988), "Keyboard and Auxiliary Device Controller"."""
+"""8042 as keyboard controller against the IBM PS/2 Hardware Interface Technical Reference (1988), "Keyboard and
+Auxiliary Device Controller"."""
 import pytest
 from two_readers import agree, all_hot
 
@@ -125,7 +126,9 @@ def test_a_byte_for_the_keyboard_turns_its_port_on(pc, kbc):
 
 
 def test_output_port_and_a20(pc, kbc):                                     # D0, D1
-    command(pc, 0xD0); assert pc.read(0x60) & 3 == 3
+    command(pc, 0xD0); assert pc.read(0x60) == 0xCF
+    command(pc, 0xD2, 1); command(pc, 0xD0); assert pc.read(0x60) == 0xDF  # a byte of the keyboard was there
+    command(pc, 0xD3, 1); command(pc, 0xD0); assert pc.read(0x60) == 0xEF  # one of the mouse
     command(pc, 0xD1, 0xDD); assert kbc.A20 == 0
     command(pc, 0xD0); assert pc.read(0x60) & 3 == 1
     command(pc, 0xD1, 0xDF); assert kbc.A20 == 1
@@ -204,10 +207,11 @@ def test_every_method_is_hot(pc): assert all_hot(pc) == []
 @pytest.mark.parametrize("seed", range(6))
 def test_python_and_jit_agree(seed):
     keys = ("KeyA", "ArrowUp", "Pause", "PrintScreen", "ShiftLeft", "NumLock", "NumpadEnter")
-    commands = [0x20, 0x60, 0xA7, 0xA8, 0xA9, 0xAA, 0xAB, 0xAD, 0xAE, 0xC0, 0xD0, 0xD1, 0xD2, 0xD3, 0xD4, 0xE0, 0xFE, 0x25, 0x65]
-    data = [0xED, 0xEE, 0xF0, 0xF2, 0xF3, 0xF4, 0xF5, 0xF6, 0xF7, 0xFA, 0xFB, 0xFD, 0xFE, 0xFF, 0, 1, 2, 3, 0x47, 0x43, 200, 100, 80, 0xEB, 0xE9, 0xEA]
-    agree(make, [0x60, 0x64, 0x92], {0x60: lambda r: r.choice(data), 0x64: lambda r: r.choice(commands), 0x92: lambda r: r.getrandbits(8)}, seed,
+    commands = bytes.fromhex("20 60 A7 A8 A9 AA AB AD AE C0 D0 D1 D2 D3 D4 E0 FE 25 65")
+    data = bytes.fromhex("ED EE F0 F2 F3 F4 F5 F6 F7 FA FB FD FE FF 00 01 02 03 47 43 C8 64 50 EB E9 EA")
+    written = {0x60: lambda r: r.choice(data), 0x64: lambda r: r.choice(commands), 0x92: lambda r: r.getrandbits(8)}
+    def drag(b, r): b.chips["kbc"].move_mouse(r.randrange(-300, 300), r.randrange(-300, 300), r.randrange(-2, 3))
+    agree(make, [0x60, 0x64, 0x92], written, seed,
           acts=[lambda b, r: b.chips["kbc"].press(r.choice(keys)), lambda b, r: b.chips["kbc"].release(r.choice(keys)),
-                lambda b, r: b.chips["kbc"].move_mouse(r.randrange(-300, 300), r.randrange(-300, 300), r.randrange(-2, 3)),
-                lambda b, r: b.chips["kbc"].mouse_button(r.randrange(5), r.random() < .5)],
+                drag, lambda b, r: b.chips["kbc"].mouse_button(r.randrange(5), r.random() < .5)],
           waits=(0, 1, 300, 1000, 5000, 100_000))

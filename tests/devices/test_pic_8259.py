@@ -1,5 +1,6 @@
 """8259A against its data sheet (231468-003), section by section."""
 import pytest
+
 from pyv86_nb.board.at_pc import at_pc
 from pyv86_nb.devices.clock import FakeClock
 

@@ -1,6 +1,8 @@
 """8254 against its data sheet (231164-005, "Mode definitions", figures 15-20, "Read operations") and against a counter that ticks."""
 import random
+
 import pytest
+
 from pyv86_nb.board.backplane import Backplane
 from pyv86_nb.devices.clock import FakeClock
 from pyv86_nb.devices.pit_8254 import HZ, Pit8254

@@ -65,10 +65,12 @@ def test_select_and_ask_the_scan_code_set(pc):                             # F0
 
 @pytest.mark.parametrize("key,one,two,three", [                            # the tables "Scan code set 1, 2, 3"
     ("KeyA", "1e9e", "1cf01c", "1c"), ("Escape", "0181", "76f076", "08"), ("F7", "41c1", "83f083", "37"),
-    ("F12", "58d8", "07f007", "5e"), ("NumpadEnter", "e01ce09c", "e05ae0f05a", "79"), ("ArrowLeft", "e04be0cb", "e06be0f06b", "61"),
+    ("F12", "58d8", "07f007", "5e"), ("NumpadEnter", "e01ce09c", "e05ae0f05a", "79"),
+    ("ArrowLeft", "e04be0cb", "e06be0f06b", "61"),
     ("ControlRight", "e01de09d", "e014e0f014", "58"), ("Pause", "e11d45e19dc5", "e11477e1f014f077", "62"),
     ("PrintScreen", "e02ae037e0b7e0aa", "e012e07ce0f07ce0f012", "57"), ("IntlBackslash", "56d6", "61f061", "13"),
-    ("NumpadDivide", "e035e0b5", "e04ae0f04a", "77"), ("CapsLock", "3aba", "58f058", "14f014"), ("MetaLeft", "e05be0db", "e01fe0f01f", "8b")])
+    ("NumpadDivide", "e035e0b5", "e04ae0f04a", "77"), ("CapsLock", "3aba", "58f058", "14f014"),
+    ("MetaLeft", "e05be0db", "e01fe0f01f", "8b")])
 def test_scan_codes(pc, kbc, key, one, two, three):
     assert sent(pc, kbc, key) == two
     tell(pc, 0xF0, 1); assert sent(pc, kbc, key) == one
@@ -147,6 +149,8 @@ def test_set_3_key_types(pc, kbc):                                         # F7-
     tell(pc, 0xF0, 3)
     assert tell(pc, 0xF9) == b"\xFA" and sent(pc, kbc, "KeyA") == "1c"     # all keys make only
     assert tell(pc, 0xF8) == b"\xFA" and sent(pc, kbc, "KeyA") == "1cf01c"
+    assert tell(pc, 0xFC, 0x1C, 0xF4) == b"\xFA\xFA\xFA" and kbc.keyboard[0].types[0x1C] == 2       # A make/break
+    assert tell(pc, 0xFB, 0x1C, 0xF4) == b"\xFA\xFA\xFA" and kbc.keyboard[0].types[0x1C] == 1       # A typematic
     assert tell(pc, 0xFD, 0x1C, 0x32, 0xF4) == b"\xFA\xFA\xFA\xFA"         # A and B make only; F4 ends the list
     assert sent(pc, kbc, "KeyA") == "1c" and sent(pc, kbc, "KeyB") == "32" and sent(pc, kbc, "KeyC") == "21f021"
     tell(pc, 0xFF); get(pc); assert kbc.keyboard[0].scan_set == 2
@@ -167,7 +171,8 @@ def test_an_unknown_key_is_refused(pc, kbc):
 
 
 def test_text_to_keys():
-    assert keys_for("aB") == [("KeyA", True), ("KeyA", False), ("ShiftLeft", True), ("KeyB", True), ("KeyB", False), ("ShiftLeft", False)]
+    assert keys_for("aB") == [("KeyA", True), ("KeyA", False), ("ShiftLeft", True), ("KeyB", True), ("KeyB", False),
+                              ("ShiftLeft", False)]
     assert keys_for("\r\n") == [("Enter", True), ("Enter", False)]
     text = "".join(map(chr, range(32, 127))) + "\n\t\b"
     moves = keys_for(text)

@@ -1,4 +1,4 @@
-"""The mouse against the IBM PS/2 Hardware Interface Technical Reference (1988), "Mouse", and the IntelliMouse extension."""
+"""The mouse against the IBM PS/2 Hardware Interface Technical Reference (1988), "Mouse", and the IntelliMouse."""
 import pytest
 from test_kbc_8042 import MS, all_bytes, command, get, make
 
@@ -27,9 +27,13 @@ def test_reset_reports_self_test_and_id(pc):                               # FF
     assert get(pc) == 0xFA and all_bytes(pc) == b"\xAA\x00"
 
 
-def test_status_request(pc):                                               # E9
+def test_status_request(pc, kbc):                                               # E9
     tell(pc, 0xF6, 0xE8, 3, 0xF3, 40, 0xE7, 0xF4)
     command(pc, 0xD4, 0xE9); assert all_bytes(pc) == bytes([0xFA, 0x30, 3, 40])
+    tell(pc, 0xF0)
+    for n, bit in ((0, 4), (1, 1), (2, 2)):                                # left, right, middle
+        kbc.mouse_button(n, True); command(pc, 0xD4, 0xE9); assert all_bytes(pc) == bytes([0xFA, 0x70 | bit, 3, 40])
+        kbc.mouse_button(n, False)
 
 
 def test_packets(pc, kbc):                                                 # "Data report"
@@ -56,6 +60,8 @@ def test_sample_rate(pc, kbc):                                             # F3:
 
 def test_wheel_and_five_buttons(pc, kbc):                                  # IDs 3 and 4
     tell(pc, 0xF3, 200, 0xF3, 100, 0xF3, 80)
+    command(pc, 0xD4, 0xF2); assert all_bytes(pc) == b"\xFA\x03"
+    tell(pc, 0xF3, 200, 0xF3, 200, 0xF3, 100)
     command(pc, 0xD4, 0xF2); assert all_bytes(pc) == b"\xFA\x03"
     tell(pc, 0xF4); kbc.move_mouse(1, 0, -1); assert all_bytes(pc) == b"\x08\x01\x00\xFF"
     tell(pc, 0xF3, 200, 0xF3, 200, 0xF3, 80)

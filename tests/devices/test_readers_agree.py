@@ -8,8 +8,19 @@ from two_readers import ADVANCE, HAND, INTA_IF, MEMORY_READ, MEMORY_WRITE, READ,
 from pyv86_nb.board.at_pc import at_pc
 from pyv86_nb.board.backplane import Backplane
 from pyv86_nb.board.hot import hot
-from pyv86_nb.devices.chip import (NEVER, Chip, deadline, field, kernel, memory_reads, memory_writes, pin_out, pins_in,
-                                   reads, writes)
+from pyv86_nb.devices.chip import (
+    NEVER,
+    Chip,
+    deadline,
+    field,
+    kernel,
+    memory_reads,
+    memory_writes,
+    pin_out,
+    pins_in,
+    reads,
+    writes,
+)
 from pyv86_nb.devices.clock import FakeClock, instant, ticks
 from pyv86_nb.engine import bus as B
 

@@ -1,10 +1,12 @@
 """MC146818A against its data sheet (sections "Update cycle", "Interrupts", registers A-D, tables 3 and 5)."""
 import datetime
+
 import pytest
+
 from pyv86_nb.board.at_pc import at_pc
+from pyv86_nb.board.backplane import Backplane
 from pyv86_nb.devices.clock import FakeClock
 from pyv86_nb.devices.rtc_mc146818 import HZ, RtcMc146818, date, days
-from pyv86_nb.board.backplane import Backplane
 
 
 @pytest.fixture
@@ -124,7 +126,7 @@ def test_the_calendar_is_the_calendar():
 
 
 def test_irq8_reaches_the_cpu():
-    from test_pic_8259 import start, intr
+    from test_pic_8259 import intr, start
     b = at_pc(clock=FakeClock(HZ)); start(b)
     r = b.chips["rtc"]
     put(r, 10, 0x26); put(r, 11, 0x42)

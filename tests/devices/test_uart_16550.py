@@ -39,7 +39,8 @@ def get(b, n): return bytes(b.read(RBR) for _ in range(n))
 
 def test_reset_state():                                                    # table I: "UART reset functions"
     b = make()
-    assert [b.read(n) for n in (IER, IIR, LCR, MCR, LSR)] == [0, 1, 0, 0, 0x60] and b.read(MSR) == 0xB0 and not b.chips["com1"].INTR
+    assert [b.read(n) for n in (IER, IIR, LCR, MCR, LSR)] == [0, 1, 0, 0, 0x60]
+    assert b.read(MSR) == 0xB0 and not b.chips["com1"].INTR
 
 
 def test_divisor_and_scratch(pc):                                          # 8.3 "Programmable baud generator"; DLAB
@@ -50,7 +51,8 @@ def test_divisor_and_scratch(pc):                                          # 8.3
 
 
 @pytest.mark.parametrize("lcr,divisor,clocks", [                           # 8.1: start + data + parity + stop
-    (0x03, 1, 160), (0x03, 12, 1920), (0x1B, 1, 176), (0x07, 1, 176), (0x00, 1, 112), (0x04, 1, 120), (0x1F, 96, 18432)])
+    (0x03, 1, 160), (0x03, 12, 1920), (0x1B, 1, 176), (0x07, 1, 176), (0x00, 1, 112), (0x04, 1, 120),
+    (0x1F, 96, 18432)])
 def test_a_character_takes_its_bits_at_the_programmed_rate(pc, uart, lcr, divisor, clocks):
     setup(pc, divisor, lcr); pc.write(RBR, 0x15)
     assert pc.read(LSR) & 0x60 == 0x20
@@ -60,7 +62,7 @@ def test_a_character_takes_its_bits_at_the_programmed_rate(pc, uart, lcr, diviso
 
 def test_transmitter_without_fifo_holds_one_and_shifts_one(pc, uart):      # 8.4 LSR bits 5, 6
     pc.write(RBR, 65); assert pc.read(LSR) & 0x20
-    pc.write(RBR, 66); assert pc.read(LSR) & 0x60 == 0
+    pc.write(RBR, 66); assert pc.read(LSR) == 0
     pc.advance(CHAR); assert pc.read(LSR) & 0x60 == 0x20
     pc.advance(CHAR); assert pc.read(LSR) & 0x60 == 0x60 and uart.drain() == b"AB" and uart.drain() == b""
 
@@ -191,10 +193,12 @@ def test_every_method_is_hot(pc): assert all_hot(pc) == []
 
 @pytest.mark.parametrize("seed", range(6))
 def test_python_and_jit_agree(seed):
-    values = {RBR: lambda r: r.getrandbits(8), IER: lambda r: r.choice((0, 1, 3, 5, 15)), IIR: lambda r: r.choice((0, 1, 1, 0x41, 0x87, 0xC1)),
-              LCR: lambda r: r.choice((3, 3, 3, 0x1B, 0)), MCR: lambda r: r.choice((0, 8, 0xB, 0x1A)), SCR: lambda r: r.getrandbits(8)}
+    values = {RBR: lambda r: r.getrandbits(8), IER: lambda r: r.choice((0, 1, 3, 5, 15)),
+              IIR: lambda r: r.choice((0, 1, 1, 0x41, 0x87, 0xC1)), LCR: lambda r: r.choice((3, 3, 3, 0x1B, 0)),
+              MCR: lambda r: r.choice((0, 8, 0xB, 0x1A)), SCR: lambda r: r.getrandbits(8)}
     agree(lambda: _ready(), range(8), values, seed, waits=(0, 1, 50, 160, 700, 5000),
-          acts=[lambda b, r: b.chips["com1"].receive(r.randbytes(r.randrange(30))), lambda b, r: b.chips["com1"].drain(),
+          acts=[lambda b, r: b.chips["com1"].receive(r.randbytes(r.randrange(30))),
+                lambda b, r: b.chips["com1"].drain(),
                 lambda b, r: b.chips["com1"].modem_lines(cts=r.random() < .5, ri=r.random() < .5),
                 lambda b, r: r.random() < .3 and b.chips["com1"].receive_break()])
 

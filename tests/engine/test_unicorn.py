@@ -27,9 +27,9 @@ import pytest
 
 from pyv86_nb.engine.isa import flags as F
 
-from .generate import ROWS, STRINGS, one, sequence
-from .oracle import Oracle
-from .worlds import CODE, DATA, GDT, HOLE, RAM, TABLES, WORLDS, machines
+from generate import ROWS, STRINGS, one, sequence
+from oracle import Oracle
+from worlds import CODE, DATA, GDT, HOLE, RAM, TABLES, WORLDS, machines
 
 BLOCK = HOLE - DATA
 LIMITS = ("#GP(0x0)", "#SS(0x0)")

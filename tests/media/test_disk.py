@@ -27,7 +27,8 @@ def test_what_is_refused(tmp_path):
     with pytest.raises(TypeError, match="int"): Disk(5)
     (tmp_path / "bad.gz").write_bytes(gzip.compress(bytes(5120))[:-9])
     with pytest.raises(ValueError, match="damaged"): Disk(tmp_path / "bad.gz")
-    with pytest.raises(ValueError, match="1,475,072 bytes is not a floppy; floppies have 160K") as e: geometry(1_475_072)
+    with pytest.raises(ValueError, match="1,475,072 bytes is not a floppy; floppies have 160K") as e:
+        geometry(1_475_072)
     one_sentence(e)
 
 
@@ -73,7 +74,8 @@ def test_save_refuses_what_cannot_be_written(tmp_path):
 
 
 def test_floppy_formats_are_told_by_size():                                # the sizes DOS and the drives' manuals give
-    sizes = {"160K": 163840, "180K": 184320, "320K": 327680, "360K": 368640, "720K": 737280, "1.2M": 1228800, "1.44M": 1474560, "2.88M": 2949120}
+    sizes = {"160K": 163840, "180K": 184320, "320K": 327680, "360K": 368640, "720K": 737280, "1.2M": 1228800,
+             "1.44M": 1474560, "2.88M": 2949120}
     assert {g.name: s for s, g in FORMATS.items()} | sizes == {g.name: s for s, g in FORMATS.items()}
     g = geometry(1_474_560)
     assert (g.cylinders, g.heads, g.sectors, g.rate, g.rpm, g.cmos_type) == (80, 2, 18, 500, 300, 4)

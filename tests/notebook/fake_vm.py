@@ -64,7 +64,7 @@ class FakeVM:
         self.calls: list[str] = []
         self.looks = 0
         self.running = False
-        self.closed = False
+        self.closed = self.failed = False
         self.mips = 100
         self.ticks = 0
         self.screen = SimpleNamespace(png=self._png)
@@ -82,7 +82,7 @@ class FakeVM:
 
     @property
     def state(self) -> str:
-        return "closed" if self.closed else "running" if self.running else "paused"
+        return "closed" if self.closed else "failed" if self.failed else "running" if self.running else "paused"
 
     @property
     def measured_mips(self) -> float:

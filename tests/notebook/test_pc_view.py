@@ -11,6 +11,7 @@ from fake_vm import FakeVM
 from pyv86_nb.notebook import pc_view
 from pyv86_nb.notebook.audience import GONE_AFTER, UNKNOWN_FOR, Audience
 from pyv86_nb.notebook.sender import Sender, clock_text
+from pyv86_nb.notebook.toolbar import speed_options
 
 
 class Page:
@@ -167,6 +168,12 @@ def test_toolbar_follows_the_machine(vm, view) -> None:
     assert view.toolbar.run.description == "Pause"
 
 
+def test_rates_are_short_words() -> None:
+    options = dict(speed_options(1.394053))
+    assert options["1.39 MIPS"] == 1.394053
+    assert options["100 MIPS"] == 100
+
+
 def test_failing_button_is_said(vm, view) -> None:
     def fail() -> None:
         raise RuntimeError("the machine is closed")
@@ -189,6 +196,20 @@ def test_closed_machine_ends_the_thread(vm, view) -> None:
     assert "closed" in page.got("say")["text"]
     view.sender._thread.join(2)
     assert not view.sender._thread.is_alive()
+
+
+def test_a_failed_machine_keeps_its_reason_for_the_next_cell(vm, view) -> None:
+    page = Page(view)
+    page.says("ready")
+    page.got("text")
+    vm.failed = True
+    end = time.monotonic() + 5
+    while view.screen.status["state"] != "failed" and time.monotonic() < end:
+        time.sleep(0.02)
+    looks = vm.looks
+    page.got("beat")
+    assert view.screen.status["state"] == "failed"
+    assert vm.looks == looks
 
 
 def test_late_page_gets_fewer_frames(vm, view) -> None:

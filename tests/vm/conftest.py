@@ -1,6 +1,6 @@
 import pytest
-
 from fakes import FakeMachine
+
 from pyv86_nb import assembly, options
 from pyv86_nb.vm import VM
 

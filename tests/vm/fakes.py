@@ -14,7 +14,6 @@ from pyv86_nb.devices.chip import NEVER
 from pyv86_nb.devices.clock import Clock
 
 
-
 class FakeMemory:
     def __init__(self, n):
         self.ram = np.zeros(n, np.uint8)

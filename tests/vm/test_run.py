@@ -95,6 +95,16 @@ def test_an_old_prompt_does_not_count_and_typing_is_answered(fake_vm):
     assert vm.run(until="A:\\>", seconds=0.1).reason == "seconds"
 
 
+def test_what_stood_before_an_input_does_not_answer_it(fake_vm):
+    vm = fake_vm(shell)
+    vm.run(seconds=0.01)                                       # a prompt that nobody waited for
+    vm.keyboard.type("x\n")
+    assert vm.run(until="nothing like it", seconds=0.5).reason == "seconds"
+    vm.keyboard.type("y\n")                                    # nor for its answer
+    s = vm.run(until="A:\\>", seconds=0.5)
+    assert s.reason == "until" and "you said y" in "\n".join("".join(chr(c & 255) for c in row) for row in vm._machine.vga_fake.cells)
+
+
 def test_halted_shutdown_reset_and_triple_fault(fake_vm):
     def program(machine):
         yield

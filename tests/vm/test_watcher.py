@@ -1,8 +1,8 @@
 """`until`: what was written since a moment.  The oracle is the sentence in watcher.py that each test restates."""
 import numpy as np
 import pytest
-
 from fakes import FakeVga
+
 from pyv86_nb.watcher import Line, Watcher
 
 IPS = 1000
@@ -17,6 +17,7 @@ class Guest:
         self.vga.print(text)
         self.now += ticks
         self.watcher.look(self.now)
+        self.watcher.look(self.now)                                # it stands still
 
     def key(self, echo=""):
         self.watcher.had_input(self.now)
@@ -56,6 +57,20 @@ def test_an_old_prompt_that_scrolls_stays_old(guest):
         assert not guest.finds("A:\\>", t)
     guest.prints("A:\\>")
     assert guest.finds("A:\\>", t)
+
+
+def test_a_look_in_the_middle_of_a_scroll(guest):
+    guest.prints("\n".join(f"line {i}" for i in range(20)) + "\nA:\\>ver\n\nversion\n\nA:\\>")
+    t = guest.call()
+    old = guest.vga.cells.copy()
+    for rows in (5, 12, 20, 22, 23, 24):                           # so many rows have moved up by one
+        guest.vga.cells[:rows], guest.vga.cells[rows:] = old[1:rows + 1], old[rows:]
+        guest.now += 1
+        guest.watcher.look(guest.now)
+        assert not guest.finds("A:\\>", t), rows
+    guest.vga.cells[-1] = 0x0720
+    guest.prints("A:\\>")
+    assert guest.finds("A:\\>", t) and not guest.finds("A:\\>", t)
 
 
 def test_a_prompt_printed_again_at_its_place_after_cls_is_new(guest):

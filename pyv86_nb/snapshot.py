@@ -1,0 +1,173 @@
+"""`vm.snapshot()`: the whole machine at one instruction, to go back to, to save, to start others from.
+
+    s = vm.snapshot();  vm.run(seconds=5);  vm.restore(s)
+    s.save("at-prompt.npz");  vm = VM.from_snapshot(Snapshot.load("at-prompt.npz"))
+
+Kept: memory (RAM, ROMs, video memory), the architectural state of the processor, every word of every chip by its name, the floppies with
+what the guest wrote, typed text and serial bytes on their way.  Not kept, for it is derived: translated code, TLBs.  A file is a numpy
+archive without pickles; chips are matched by field name, so a snapshot of a neighbouring version loads as far as the names agree.
+"""
+from __future__ import annotations
+
+import dataclasses
+import datetime
+import json
+import os
+import zipfile
+from collections import deque
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from .engine.state import ARCHITECTURAL
+from .media.disk import Disk
+from .options import Options
+
+if TYPE_CHECKING:
+    from .vm import VM
+
+FORMAT = 1
+TRACE = ("ring", "irq", "watch", "lines", "frames")       # of the interrupt trace, engine/irq_trace.py
+KEPT = ("memory", "boot", "clock", "mips", "seed", "cpu", "bare")
+
+
+@dataclass(eq=False)
+class Snapshot:
+    """A machine at one instruction.  Made by `vm.snapshot()`; not changed by anything that machine does later.
+
+    Attributes
+    ----------
+    meta : dict
+        What is not an array: options, counts, input on its way.
+    arrays : dict of numpy.ndarray
+        "memory", "board", "firmware", "vga_firmware", "cpu.*", "irq.*", "disk*".
+    """
+
+    meta: dict[str, Any]
+    arrays: dict[str, np.ndarray]
+
+    @property
+    def instructions(self) -> int:
+        """Retired instructions since power-on."""
+        return int(self.meta["instructions"])
+
+    @property
+    def time(self) -> float:
+        """Guest seconds since power-on."""
+        return float(self.meta["time"])
+
+    def save(self, path: str | os.PathLike[str]) -> Path:
+        """Write it to a file (numpy's .npz, compressed).  Answers the path."""
+        target = Path(path).expanduser()
+        if target.is_dir() or not target.absolute().parent.is_dir():
+            raise ValueError(f"save({str(path)!r}): give the path of a file in a directory that exists")
+        with open(target, "wb") as f:
+            np.savez_compressed(f, allow_pickle=False, meta=np.frombuffer(json.dumps(self.meta).encode(), np.uint8), **self.arrays)
+        return target
+
+    @classmethod
+    def load(cls, path: str | os.PathLike[str]) -> Snapshot:
+        """Read what `save` wrote.
+
+        Raises
+        ------
+        FileNotFoundError, ValueError
+            For a file that is not there, or is not a snapshot.
+        """
+        source = Path(path).expanduser()
+        if not source.is_file():
+            raise FileNotFoundError(f"there is no snapshot {str(path)!r}; give the path that s.save() answered")
+        try:
+            with np.load(source, allow_pickle=False) as f:
+                arrays = {n: f[n] for n in f.files}
+            meta = json.loads(arrays.pop("meta").tobytes())
+        except (ValueError, KeyError, OSError, zipfile.BadZipFile):
+            raise ValueError(f"{str(path)!r} is not a snapshot that s.save() wrote, or it is damaged") from None
+        if meta.get("format") != FORMAT:
+            raise ValueError(f"{str(path)!r} has snapshot format {meta.get('format')}; this version reads format {FORMAT}")
+        return cls(meta, arrays)
+
+    def __repr__(self) -> str:
+        return f"<Snapshot at {self.time:.6f} s, {self.instructions:,} instructions, {self.arrays['memory'].size >> 10:,} KiB>"
+
+
+def take(vm: VM) -> Snapshot:
+    """The snapshot of a machine at rest."""
+    machine, inputs, runner = vm._machine, vm._inputs, vm._runner
+    processor, bus = machine.processor, machine.board.bus
+    arrays = {"memory": machine.memory.host.copy(), "board": machine.board.snapshot(), "firmware": np.frombuffer(machine.firmware[0], np.uint8),
+              "vga_firmware": np.frombuffer(machine.firmware[1], np.uint8)}
+    arrays |= {f"cpu.{n}": processor.array[n].copy() for n in ARCHITECTURAL}
+    arrays |= {f"irq.{n}": getattr(bus, n).copy() for n in TRACE}
+    disks: list[dict[str, Any] | None] = []
+    for n, drive in enumerate((vm.fda, vm.fdb)):
+        disk = machine.disk(n)
+        disks.append(None if disk is None else {"source": drive.source, "write_protect": bool(disk.write_protect)})
+        if disk is not None:
+            arrays[f"disk{n}"] = np.frombuffer(disk.read(0, disk.sectors), np.uint8)
+    options = {n: getattr(vm._options, n) for n in KEPT}
+    meta = {
+        "format": FORMAT, "options": options, "rtc": vm._options.rtc.isoformat() if vm._options.rtc else None, "now": processor.now,
+        "extra": processor.cpu.extra, "instructions": int(processor.instructions), "time": machine.time, "shift": machine.shift, "disks": disks,
+        "typing": [list(e) for e in inputs.typing], "next_edge": inputs.next_edge, "held": sorted(vm._events.held), "buttons": vm._events.buttons,
+        "outgoing": [bytes(b).hex() for b in machine.outgoing], "serial": [bytes(p.line.data).hex() for p in vm.serial],
+        "pending_reset": runner.pending_reset}
+    return Snapshot(meta, arrays)
+
+
+def put_back(vm: VM, s: Snapshot) -> None:
+    """Make a machine at rest what the snapshot says.
+
+    Raises
+    ------
+    ValueError
+        If it has another memory size or firmware; the machine is unchanged.
+    """
+    machine, inputs, runner, meta = vm._machine, vm._inputs, vm._runner, s.meta
+    memory, processor, bus = machine.memory, machine.processor, machine.board.bus
+    if s.arrays["memory"].shape != memory.host.shape or meta["options"]["memory"] != vm._options.memory:
+        raise ValueError(f"this snapshot is of a machine with {meta['options']['memory']:,} bytes of memory, this machine has "
+                         f"{vm._options.memory:,}, or other firmware; make one with VM.from_snapshot(s)")
+    for n, kept in enumerate(meta["disks"]):
+        machine.put_disk(n, None if kept is None else Disk(s.arrays[f"disk{n}"].tobytes(), write_protect=kept["write_protect"]))
+        (vm.fda, vm.fdb)[n].source = kept["source"] if kept else ""
+    machine.board.restore(s.arrays["board"])
+    memory.host[:] = s.arrays["memory"]
+    for name in ARCHITECTURAL:
+        processor.array[name] = s.arrays[f"cpu.{name}"]
+    processor.now = meta["now"]
+    processor.cpu.extra = meta["extra"]
+    processor.forget()
+    memory.changed(0, len(memory.read_frame))            # all translated code is of another time
+    bus.resize_trace(len(s.arrays["irq.ring"]))
+    for name in TRACE:
+        getattr(bus, name)[...] = s.arrays[f"irq.{name}"]
+    machine.shift = meta["shift"]
+    machine.outgoing = [bytearray.fromhex(b) for b in meta["outgoing"]]
+    for port, data in zip(vm.serial, meta["serial"], strict=True):
+        port._restore(bytes.fromhex(data), machine.now)
+    inputs.typing, inputs.next_edge = deque(_event(e) for e in meta["typing"]), meta["next_edge"]
+    vm._events.held, vm._events.buttons = set(meta["held"]), meta["buttons"]
+    runner.pending_reset = meta["pending_reset"]
+    runner.pace_from()
+    vm._watcher.restored(machine.now)
+    vm.trace._restored(machine)
+    inputs.note(machine.now, ("restored", s.instructions))
+
+
+def _event(e: list[Any]) -> tuple[Any, ...]:
+    return tuple(e)
+
+
+def options_of(s: Snapshot) -> dict[str, Any]:
+    """The keywords of `VM` that make a machine which can hold this snapshot."""
+    given = dict(s.meta["options"])
+    given["bare"] = given["bare"] or False
+    if s.meta["rtc"]:
+        given["rtc"] = datetime.datetime.fromisoformat(s.meta["rtc"])
+    if not given["bare"]:
+        given["bios"], given["vga_bios"] = s.arrays["firmware"].tobytes(), s.arrays["vga_firmware"].tobytes()
+    known = {f.name for f in dataclasses.fields(Options)}
+    return {n: v for n, v in given.items() if n in known}
