@@ -101,7 +101,8 @@ def differences(got, want, case, memory):
         if got[i] != want[i] and not (i == 1 and case.rows[0].name in STRINGS and vector is not None):
             out.append((name, *([hex(v) for v in x[i]] if isinstance(x[i], list) else hex(x[i]) for x in (got, want))))
     rotates = vector is not None and any(r.name in ("rcl", "rcr") for r in case.rows)
-    if (got[2] ^ want[2]) & ~case.undefined & ~F.RF and not rotates:
+    undefined = case.undefined if vector is None else case.ever
+    if (got[2] ^ want[2]) & ~undefined & ~F.RF and not rotates:
         out.append(("eflags", hex(got[2]), hex(want[2]), hex(case.undefined)))
     both = {got[4] & ~4095, want[4] & ~4095} == {0x25000, 0x26000} or case.rows[0].name in ("cmps", "pusha")
     if ours and ours.startswith("#PF") and got[4] != want[4] and not both:
