@@ -34,7 +34,8 @@ class Case:
     eflags: int
     code: bytes = b""
     rows: list = field(default_factory=list)
-    undefined: int = 0
+    undefined: int = 0                                  # flags at the end, and at any time
+    ever: int = 0
     data: dict = field(default_factory=dict)            # linear address: bytes
     at: list = field(default_factory=list)              # where each instruction begins
 
@@ -338,6 +339,7 @@ def add(rng, case, row, alone):
     case.at.append(len(case.code))
     case.code += i.code
     case.rows.append(row)
+    case.ever |= i.undefined
     case.undefined = i.undefined | (case.undefined & ~written(row))
     return i
 
@@ -369,6 +371,8 @@ def sequence(rng, world, n):
             if len(case.rows) < n - 1 or row.name in FAR:
                 continue
         if case.undefined and (row.name in READERS or row.name in SHIFTS):
+            continue
+        if row.kernel == "pop_segment" or row.encoding in ("F6 /1", "F7 /1") or row.name in ("smsw", "mov_from_control"):
             continue
         if row.name in STRINGS or row.name in ("shld", "shrd", "bsf", "bsr", "mov_segment", "enter", "lldt", "popf"):
             continue
