@@ -1,6 +1,11 @@
 """Virtual-8086 mode and real mode with foreign limits: SDM volume 3, chapter 20 (21), and 9.9."""
 import pytest
-from protected_machine import (
+
+from pyv86_nb.engine import state as S
+from pyv86_nb.engine.isa import flags as F
+from pyv86_nb.engine.reasons import TRIPLE_FAULT
+
+from .protected_machine import (
     BP,
     CODE_OF,
     CONFORM,
@@ -27,10 +32,6 @@ from protected_machine import (
     gate,
     segment,
 )
-
-from pyv86_nb.engine import state as S
-from pyv86_nb.engine.isa import flags as F
-from pyv86_nb.engine.reasons import TRIPLE_FAULT
 
 X = FREE * 8
 V86_FRAME = [0x2000, 0x3000, 0x3000, 0x3000, 0x3000]    # SS ES DS FS GS, as Machine.vm86 loads them
@@ -231,7 +232,7 @@ def test_exceptions_in_real_mode(m):
     assert end.vector == GP and end.cs == 0 and [m.word(sp + 2 * i, 2) for i in range(3)] == [m.labels["there"], 0, m.word(sp + 4, 2)]
     m.__init__(m.p.tier)
     end = real(m, "lidt cs:[0x600]; ud2")
-    assert end.why == TRIPLE_FAULT and m.p.faults == ["#UD(0x0)", "#GP(0x0)", "#GP(0x0)", "#DF(0x0)", "#GP(0x0)"]
+    assert end.why == TRIPLE_FAULT and m.p.faults == ["#UD(0x0)", "#GP(0x1)", "#GP(0x1)", "#DF(0x0)", "#GP(0x1)"]
 
 
 @pytest.mark.parametrize("text", ["arpl ax, bx", "lar ax, bx", "lsl ax, bx", "verr ax", "verw ax", "sldt ax", "str ax", "lldt ax", "ltr ax"])
