@@ -13,6 +13,8 @@ from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import Any
 
+from .media.disk import Disk
+
 UNITS = {"": 1, "K": 1 << 10, "M": 1 << 20, "G": 1 << 30}
 PAGE, LEAST, MOST = 1 << 12, 1 << 20, 3 << 30             # above 3 GiB begin the PCI devices and the BIOS
 LEAST_MIPS = 1.2                                         # an 8254 pulse lasts one CLK of 1.193182 MHz; with fewer ticks a second it would vanish
@@ -149,14 +151,14 @@ def moment(given: datetime.datetime | datetime.date | str | None) -> datetime.da
 
 def source(name: str, given: Any) -> Any:
     """A path that can be read, bytes, or an object that is a medium already; a word for firmware."""
-    if given is None or hasattr(given, "read_sector") or hasattr(given, "data"):
+    if given is None or isinstance(given, Disk):
         return given
     if isinstance(given, (bytes, bytearray, memoryview)):
         return sized(name, bytes(given), "the bytes given")
     if not isinstance(given, (str, os.PathLike)):
         raise TypeError(f"{name}= takes a path or bytes, not {type(given).__name__}")
     if name.endswith("bios") and isinstance(given, str) and os.sep not in given and not os.path.exists(given):
-        if given == "seabios" or name == "vga_bios" and given == "stdvga":
+        if given == "seabios":
             return given
         raise FileNotFoundError(f"{name}={given!r} is neither a firmware known by that word (\"seabios\") nor an existing file")
     return file(name, given)

@@ -111,7 +111,7 @@ def take(vm: VM) -> Snapshot:
     meta = {
         "format": FORMAT, "options": options, "rtc": vm._options.rtc.isoformat() if vm._options.rtc else None, "now": processor.now,
         "extra": processor.cpu.extra, "instructions": int(processor.instructions), "time": machine.time, "shift": machine.shift, "disks": disks,
-        "typing": [list(e) for e in inputs.typing], "next_edge": inputs.next_edge, "held": sorted(vm._held), "buttons": vm._buttons,
+        "typing": [list(e) for e in inputs.typing], "next_edge": inputs.next_edge, "held": sorted(vm._events.held), "buttons": vm._events.buttons,
         "outgoing": [bytes(b).hex() for b in machine.outgoing], "serial": [bytes(p.line.data).hex() for p in vm.serial],
         "pending_reset": runner.pending_reset}
     return Snapshot(meta, arrays)
@@ -149,10 +149,12 @@ def put_back(vm: VM, s: Snapshot) -> None:
     for port, data in zip(vm.serial, meta["serial"], strict=True):
         port._restore(bytes.fromhex(data), machine.now)
     inputs.typing, inputs.next_edge = deque(_event(e) for e in meta["typing"]), meta["next_edge"]
-    vm._held, vm._buttons = set(meta["held"]), meta["buttons"]
+    vm._events.held, vm._events.buttons = set(meta["held"]), meta["buttons"]
     runner.pending_reset = meta["pending_reset"]
     runner.pace_from()
     vm._watcher.restored(machine.now)
+    vm.trace._restored(machine)
+    inputs.note(machine.now, ("restored", s.instructions))
 
 
 def _event(e: list[Any]) -> tuple[Any, ...]:

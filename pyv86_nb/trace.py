@@ -122,7 +122,8 @@ class Recorder:
         return len(self.array)
 
     def __repr__(self) -> str:
-        return f"<trace.{self.name}: {'on' if self._on else 'off'}, {len(self):,} rows, {self.lost:,} lost; fields {', '.join(self.dtype.fields or ())}>"
+        on, names = "on" if self._on else "off", ", ".join(self.dtype.fields or ())
+        return f"<trace.{self.name}: {on}, {len(self):,} rows, {self.lost:,} lost; fields {names}>"
 
     # what the runner asks between slices
     next_count: int | None = None                        # the instruction at which it wants to sample
@@ -275,6 +276,13 @@ class Traces:
             self.registers._sample(machine)
         if self.timer.next_tick is not None:
             self.timer._sample(machine)
+
+    def _restored(self, machine: Any) -> None:
+        """The machine is at another moment: recorders that are on go on from there."""
+        if self.registers.next_count is not None:
+            self.registers.next_count = int(machine.processor.instructions) + self.registers._every
+        if self.timer.next_tick is not None:
+            self.timer.next_tick = machine.now + self.timer._every
 
     def _rescale(self, later: Callable[[int], int], factor: float) -> None:
         """The rate has changed: `later(tick)` is where a tick to come is now."""

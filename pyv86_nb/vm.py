@@ -20,6 +20,7 @@ import numpy as np
 
 from . import assembly, disassembly, loader, options, snapshot, translate
 from .drives import Drive, medium
+from .events import Events
 from .inputs import Inputs
 from .keyboard import Keyboard, Mouse, movements
 from .memory_view import Memory
@@ -81,11 +82,10 @@ class VM:
         self.fda.source, self.fdb.source = (s for _, s in disks)
         self.trace = Traces(self)
         self._machine.lines = [p.line for p in self.serial]
-        self._inputs = Inputs(self._apply, self._machine.keyboard_has_room)
+        self._events = Events(self)
+        self._inputs = Inputs(self._events.apply, self._machine.keyboard_has_room)
         self._watcher = Watcher(self._machine.text_cells, self.serial[0].line)
         self._runner = Runner(self._machine, self._inputs, self._watcher, self.trace, self._machine.processor.tier)
-        self._held: set[str] = set()                     # keys that are down
-        self._buttons = 0
         self._displayed = False
         self._closed = False
 
@@ -383,8 +383,8 @@ class VM:
     def _post(self, event: str, *values: Any) -> None:
         """Queue an input; it is applied at a slice boundary, at once when the machine next runs, and logged with its tick."""
         self._check_open()
-        if event not in self._EVENTS:
-            raise ValueError(f"{event!r} is not an input of this machine; there are {', '.join(self._EVENTS)}")
+        if event not in self._events.KNOWN:
+            raise ValueError(f"{event!r} is not an input of this machine; there are {', '.join(self._events.KNOWN)}")
         if event == "insert" and len(values) == 3 and isinstance(values[2], (bytes, bytearray, memoryview)):
             values = (values[0], values[1], medium(values[0], bytes(values[2]))[0])      # refused here, in the caller's thread
         if event == "paste":
@@ -392,70 +392,6 @@ class VM:
         self._inputs.post((event, *values))
         self._runner.wake()
 
-    _EVENTS = ("key_down", "key_up", "release_all", "mouse", "button", "paste", "movements", "scancodes", "insert", "eject", "serial",
-               "rate", "reset", "memory", "register")
-
-    def _apply(self, event: tuple[Any, ...]) -> None:
-        getattr(self, f"_do_{event[0]}")(*event[1:])
-
-    def _do_key_down(self, code: str) -> None:
-        if code not in self._held:                       # the browser's repeats: the keyboard has its own typematic
-            self._held.add(code)
-            self._machine.key(code, True)
-
-    def _do_key_up(self, code: str) -> None:
-        if code in self._held:
-            self._held.discard(code)
-            self._machine.key(code, False)
-
-    def _do_release_all(self) -> None:
-        for code in sorted(self._held):
-            self._machine.key(code, False)
-        self._held.clear()
-
-    def _do_mouse(self, dx: int, dy: int, wheel: int = 0, buttons: int | None = None) -> None:
-        """buttons: as the browser's MouseEvent.buttons, 1 left, 2 right, 4 middle; None: as they are."""
-        self._machine.move_mouse(int(dx), int(dy), int(wheel))
-        pressed = self._buttons if buttons is None else int(buttons)
-        for n in range(3):
-            if (pressed ^ self._buttons) >> n & 1:
-                self._machine.mouse_button(n, bool(pressed >> n & 1))
-        self._buttons = pressed
-
-    def _do_button(self, n: int, down: bool) -> None:
-        self._machine.mouse_button(n, down)
-
-    def _do_paste(self, text: str) -> None:
-        self._inputs.type(movements(text), self._machine.now)
-
-    def _do_movements(self, moves: tuple[Any, ...]) -> None:
-        self._inputs.type(list(moves), self._machine.now)
-
-    def _do_scancodes(self, codes: bytes) -> None:
-        self._machine.scancodes(codes)
-
-    def _do_insert(self, drive: str, source: str, disk: Any) -> None:
-        getattr(self, drive).source = source
-        self._machine.insert(getattr(self, drive).number, disk)
-
-    def _do_eject(self, drive: str) -> None:
-        getattr(self, drive).source = ""
-        self._machine.insert(getattr(self, drive).number, None)
-
-    def _do_serial(self, number: int, data: bytes) -> None:
-        self._machine.outgoing[number] += data
-
-    def _do_rate(self, ips: int) -> None:
-        self._runner.set_rate(ips)
-
-    def _do_reset(self) -> None:
-        self._runner.pending_reset = ""
-        self._machine.reset()
-
-    def _do_memory(self, *_: Any) -> None:
-        """Logged here, written by the caller."""
-
-    _do_register = _do_memory
 
     # RULES
 

@@ -454,10 +454,8 @@ def clear_lines(cpu, page):
 def watch(cpu, t, physical, size):
     """Code was translated from here: writes to the page must be looked at from now on."""
     page = physical >> 12
-    flags = peek(cpu.page_flags + page, 1)
-    if flags & S.CODE == 0:
-        poke(cpu.page_flags + page, 1, flags | S.CODE)
-        forget_writes(cpu, page)
+    poke(cpu.page_flags + page, 1, peek(cpu.page_flags + page, 1) | S.CODE)
+    forget_writes(cpu, page)                            # also those to a window of the page in which there was no code yet
     set_lines(cpu, physical, size)
 
 

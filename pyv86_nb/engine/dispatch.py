@@ -129,7 +129,9 @@ def begin_bounce(cpu, t, at, linear, size, write, user):
     r = t.records[at]
     n = min(size, 4096 - (linear & 4095))
     first = try_walk(cpu, linear, write, user)
-    second = try_walk(cpu, (linear + n) & 0xFFFFFFFF, write, user) if n < size else 0
+    second = 0
+    if n < size and first != FAULTED:                   # a fault of the first page is the only one
+        second = try_walk(cpu, (linear + n) & 0xFFFFFFFF, write, user)
     if first == FAULTED or second == FAULTED:
         return FAULTED
     into = at

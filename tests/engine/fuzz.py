@@ -1,0 +1,105 @@
+"""Random bytes as code on all tiers, for a process of its own: `python -m tests.engine.fuzz SEED CASES`.
+
+Real mode, 16 and 32 bit, paging, users, VM86; descriptor tables, interrupt tables and task states of garbage, so that far
+transfers and exceptions lead anywhere.  The last line names the case being run: after a crash it says which one it was.
+"""
+import collections
+import random
+import sys
+
+from pyv86_nb.engine.isa.opcodes import OPCODES
+
+from worlds import CODE, DATA, GDT, IDT, LDT, RAM, TABLES, TSS, WORLDS, Machine, descriptor, gate
+
+KINDS = (0x9A, 0x92, 0xFA, 0xF2, 0x9E, 0x96, 0x89, 0x8B, 0x82, 0x85, 0x8C, 0xEC, 0xE5, 0x81, 0x8E, 0xEE, 0x8F, 0x86, 0x84, 0xE4)
+PREFIXES = (0x66, 0x67, 0xF0, 0xF2, 0xF3, 0x26, 0x2E, 0x36, 0x3E, 0x64, 0x65)
+
+
+def code(rng):
+    """Half of it whole instructions with whatever operands, half of it noise."""
+    out = bytearray()
+    while len(out) < 200:
+        if rng.random() < .1:
+            out += rng.randbytes(rng.randrange(1, 4))
+        if rng.random() < .15:
+            out.append(rng.choice(PREFIXES))
+        tokens = rng.choice(OPCODES).encoding.split()
+        two = tokens[0] == "0F"
+        byte, ext = tokens[two].split("+")[0], tokens[-1]
+        out += bytes([0x0F] * two + [int(byte, 16)])
+        if ext[0] == "/":
+            out.append(rng.getrandbits(8) if ext == "/r" else rng.getrandbits(8) & 0xC7 | int(ext[1]) << 3)
+        if rng.random() < .5:
+            out += rng.choice((DATA, DATA + 0xFFE, CODE + 0x40, GDT, TABLES, 0xFFFFFFFE, RAM - 2, 0)).to_bytes(4, "little")[:rng.choice((1, 2, 4))]
+    return bytes(out[:256])
+
+
+def garbage(rng, world):
+    """The memory of a world whose tables are not what they were."""
+    m = bytearray(world.image)
+    m[DATA:DATA + 0x8000] = rng.randbytes(0x8000)
+    if rng.random() < .5:
+        m[CODE + 0x100:CODE + 0x900] = code(rng) * 8
+    for at, n in ((GDT, 16), (LDT, 8), (IDT, 64)):
+        if rng.random() < .7:
+            for i in range(n):
+                if rng.random() < .4:
+                    base, limit = rng.choice((0, DATA, TSS, LDT, 0xFFFFF000, rng.getrandbits(32))), rng.choice((0, 0x67, 0xFFF, 0xFFFF, 0xFFFFFFFF, rng.getrandbits(20)))
+                    m[at + 8 * i:at + 8 * i + 8] = rng.choice((
+                        descriptor(base, limit, rng.choice(KINDS) | rng.choice((0, 0x4000))), gate(rng.choice((8, 0x10, 0x28, 0x48, 0x50)), CODE + 0x100 + rng.randrange(0x700), rng.choice(KINDS)),
+                        rng.randbytes(8)))
+    if rng.random() < .3:
+        m[TSS:TSS + 0x68] = rng.randbytes(0x68)
+    if world.paging and rng.random() < .5:
+        for _ in range(20):
+            at = TABLES + 0x1000 + 4 * rng.randrange(RAM >> 12)
+            m[at:at + 4] = (rng.choice((0, 1, 3, 5, 7, 0x67, 0x80)) | rng.choice((rng.randrange(RAM >> 12), 0xFFFFF, 0x7F)) << 12).to_bytes(4, "little")
+    m[CODE:CODE + 0x100] = (rng.randbytes(256) if rng.random() < .2 else code(rng)).ljust(256, b"\xf4")
+    return bytes(m)
+
+
+def machines(world, tiers):
+    out = []
+    for t in tiers:
+        m = Machine(t, world)
+        memory = m.p.memory
+        memory.map(0xFFFFF000, 0x1000, RAM - 0x1000, RAM - 0x1000)        # at the end of the 4 GiB, and a ROM, and a hole
+        memory.map(0x2E000, 0x1000, 0x2E000, None)
+        memory.unmap(0x2F000, 0x1000)
+        m.fresh["generation"] = m.cpu.generation
+        out.append(m)
+    return out
+
+
+def main(seed, cases, tiers=("python", "threaded", "native")):
+    made, counted, instructions = {}, collections.Counter(), 0
+    for i in range(seed, seed + cases):
+        rng = random.Random(i)
+        world = rng.choice(WORLDS)
+        print(f"\rcase {i} {world.name:<24}", end="", file=sys.stderr, flush=True)
+        if world.name not in made:
+            made[world.name] = machines(world, tiers)
+        memory = garbage(rng, world)
+        regs = [rng.choice((rng.getrandbits(32), rng.getrandbits(16), rng.getrandbits(5), DATA + rng.randrange(0x4000), 0xFFFFFFFF - rng.getrandbits(3))) for _ in range(8)]
+        if rng.random() < .8:
+            regs[4] = world.sp
+        flags = world.eflags | 2 | rng.getrandbits(12) & 0xCD5 | (0x100 if rng.random() < .05 else 0) | (0x200 if rng.random() < .2 else 0)
+        ticks = rng.choice((7, 100, 400))
+        results = []
+        for m in made[world.name]:
+            m.start(memory, regs, world.eip, flags)
+            results.append(m.run(ticks))
+            if m.p.memory.host[RAM:].any():
+                raise SystemExit(f"case {i}: {m.tier} wrote beyond the RAM")
+        first = results[0]
+        for m, r in zip(made[world.name], results, strict=True):
+            if r != first:
+                where = [hex(k) for k in range(RAM) if r[12][k] != first[12][k]][:8]
+                raise SystemExit(f"\ncase {i} {world.name}: {m.tier} differs: {[(a, b) for a, b in zip(r[:12], first[:12], strict=True) if a != b]} {where}")
+        counted[first[0]] += 1
+        instructions += first[7]
+    print(f"\n{cases} cases, {instructions} instructions on each of {len(tiers)} tiers, no difference; ended by {dict(counted)}")
+
+
+if __name__ == "__main__":
+    main(int(sys.argv[1]), int(sys.argv[2]), *([sys.argv[3].split(",")] if sys.argv[3:] else []))
