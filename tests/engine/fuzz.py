@@ -7,9 +7,9 @@ import collections
 import random
 import sys
 
-from pyv86_nb.engine.isa.opcodes import OPCODES
+from worlds import CODE, CODE0, DATA, GDT, IDT, LDT, RAM, TABLES, TSS, WORLDS, Machine, descriptor, gate
 
-from worlds import CODE, DATA, GDT, IDT, LDT, RAM, TABLES, TSS, WORLDS, Machine, descriptor, gate
+from pyv86_nb.engine.isa.opcodes import OPCODES
 
 KINDS = (0x9A, 0x92, 0xFA, 0xF2, 0x9E, 0x96, 0x89, 0x8B, 0x82, 0x85, 0x8C, 0xEC, 0xE5, 0x81, 0x8E, 0xEE, 0x8F, 0x86, 0x84, 0xE4)
 PREFIXES = (0x66, 0x67, 0xF0, 0xF2, 0xF3, 0x26, 0x2E, 0x36, 0x3E, 0x64, 0x65)
@@ -38,12 +38,16 @@ def garbage(rng, world):
     """The memory of a world whose tables are not what they were."""
     m = bytearray(world.image)
     m[DATA:DATA + 0x8000] = rng.randbytes(0x8000)
-    if rng.random() < .5:
-        m[CODE + 0x100:CODE + 0x900] = code(rng) * 8
+    if rng.random() < .8:                                # exceptions lead back into code, not to HLT
+        m[CODE + 0x100:CODE + 0x900] = b"".join(code(rng)[:128] for _ in range(16))
+        for v in range(64):
+            to = CODE + 0x100 + 128 * rng.randrange(16)
+            m[IDT + 8 * v:IDT + 8 * v + 8] = gate(CODE0, to, rng.choice((0x8E, 0x8F, 0xEE, 0xEF)))
+            m[4 * v:4 * v + 4] = to.to_bytes(4, "little")
     for at, n in ((GDT, 16), (LDT, 8), (IDT, 64)):
-        if rng.random() < .7:
+        if rng.random() < .5:
             for i in range(n):
-                if rng.random() < .4:
+                if rng.random() < .2:
                     base, limit = rng.choice((0, DATA, TSS, LDT, 0xFFFFF000, rng.getrandbits(32))), rng.choice((0, 0x67, 0xFFF, 0xFFFF, 0xFFFFFFFF, rng.getrandbits(20)))
                     m[at + 8 * i:at + 8 * i + 8] = rng.choice((
                         descriptor(base, limit, rng.choice(KINDS) | rng.choice((0, 0x4000))), gate(rng.choice((8, 0x10, 0x28, 0x48, 0x50)), CODE + 0x100 + rng.randrange(0x700), rng.choice(KINDS)),

@@ -10,7 +10,7 @@ from pyv86_nb.engine.isa import flags as F
 from pyv86_nb.engine.isa import steps
 from pyv86_nb.engine.isa.opcodes import OPCODES
 
-from worlds import CODE, DATA, HANDLERS, HOLE
+from .worlds import CODE, DATA, HANDLERS, HOLE
 
 EDGES = (0, 1, 2, 0x7F, 0x80, 0xFF, 0x7FFF, 0x8000, 0xFFFF, 0x10000, 0x7FFFFFFF, 0x80000000, 0xFFFFFFFF, 0xFFFFFFFE, 31, 32, 33)
 SELECTORS = (0, 3, 0x08, 0x10, 0x1B, 0x23, 0x20, 0x13, 0x28, 0x30, 0x3B, 0x38, 0x43, 0x40, 0x48, 0x4B, 0x50, 0x53, 0x58, 0x60, 0x63, 0x68, 0x6B,
@@ -34,7 +34,8 @@ class Case:
     eflags: int
     code: bytes = b""
     rows: list = field(default_factory=list)
-    undefined: int = 0
+    undefined: int = 0                                  # flags at the end, and at any time
+    ever: int = 0
     data: dict = field(default_factory=dict)            # linear address: bytes
     at: list = field(default_factory=list)              # where each instruction begins
 
@@ -95,7 +96,7 @@ class Instruction:
         self.build()
 
     def build(self):
-        rng, row, w = self.rng, self.row, self.case.world
+        rng, row = self.rng, self.row
         tokens = row.encoding.split()
         two = tokens[0] == "0F"
         byte, ext = tokens[two], tokens[-1] if tokens[-1][0] == "/" else ""
@@ -338,6 +339,7 @@ def add(rng, case, row, alone):
     case.at.append(len(case.code))
     case.code += i.code
     case.rows.append(row)
+    case.ever |= i.undefined
     case.undefined = i.undefined | (case.undefined & ~written(row))
     return i
 
@@ -369,6 +371,8 @@ def sequence(rng, world, n):
             if len(case.rows) < n - 1 or row.name in FAR:
                 continue
         if case.undefined and (row.name in READERS or row.name in SHIFTS):
+            continue
+        if row.kernel == "pop_segment" or row.encoding in ("F6 /1", "F7 /1") or row.name in ("smsw", "mov_from_control"):
             continue
         if row.name in STRINGS or row.name in ("shld", "shrd", "bsf", "bsr", "mov_segment", "enter", "lldt", "popf"):
             continue
