@@ -3,6 +3,7 @@
 Each case is a seed.  The oracle is QEMU (TCG); what it leaves out is said at `excused`.
 """
 import random
+import shutil
 
 import pytest
 
@@ -31,16 +32,11 @@ CASES, MORE, BATCH = 500, 3000, 100                     # on every tier; on one,
 
 
 @pytest.fixture(scope="module")
-def qemu(command, tmp_path_factory):
-    q = Qemu(command("qemu-system-i386"), tmp_path_factory.mktemp("qemu"))
+def qemu(tmp_path_factory):
+    path = shutil.which("qemu-system-i386") or pytest.skip("qemu-system-i386 is not installed")
+    q = Qemu(path, tmp_path_factory.mktemp("qemu"))
     yield q
     q.close()
-
-
-@pytest.fixture(scope="module")
-def command():                                          # conftest's fixture of this name is per test
-    from conftest import command
-    return command
 
 
 class Random(random.Random):
@@ -145,6 +141,22 @@ def task(m, r, cpl):
     return bytes([how]) + bytes(4) + r.choice((TSS2_SELECTOR | 3, 8 * FREE | 3)).to_bytes(2, "little"), {}
 
 
+def task_of_the_80286(m, r, cpl):
+    """A 16-bit TSS, with stacks of 64 KiB: ESP comes out of it with an upper half that nothing defines."""
+    level = r.choice((0, 0, 3))
+    stacks = 8 * (FREE + 2), 8 * (FREE + 3) | 3
+    for s in stacks:
+        m.gdt[s >> 3] = segment(0x20000, 0xFFFF, 0x13, s & 3, 1, 0)
+    words = [INNER, r.getrandbits(12) & 0xED5 | 2 | r.choice((0, 0x3000)), *range(1, 5), 0x3000, 5, 6, 7,
+             r.mostly(DATA_OF[level], r.selector()), CODE_OF[level], stacks[level == 3], r.mostly(DATA_OF[level], 0, r.selector()), r.mostly(0, LDT_SELECTOR)]
+    m.memory.write(TSS2, b"".join(w.to_bytes(2, "little") for w in (0, 0x2800, stacks[0], 0, 0, 0, 0, *words)))
+    m.gdt[TSS2_SELECTOR >> 3] = segment(TSS2, r.mostly(0x2B, 0x2A), r.mostly(1, 3), 3, r.mostly(1, 1, 0), 0)
+    if r.random() < 0.3:
+        m.idt[0x30] = gate(TSS2_SELECTOR, 0, 5, 3)
+        return b"\xcd\x30", {}
+    return bytes([r.choice((0x9A, 0xEA))]) + bytes(4) + (TSS2_SELECTOR | 3).to_bytes(2, "little"), {}
+
+
 def look(m, r, cpl):
     verb = r.choice(("lar ecx, eax", "lsl ecx, eax", "verr ax", "verw ax", "arpl ax, bx"))
     return verb + "; pushfd; pop edx", {"eax": r.selector(), "ebx": r.selector(), "eflags": r.getrandbits(8) & 0xD5 | 2}
@@ -179,11 +191,11 @@ def build(m, seed, paged=False):
             m.put(TSS + 8 + 8 * level, r.selector())
     m.memory.write(INNER, b"\xcd\x80\xf4")
     m.memory.write(V86_CODE, r.choice((b"\xcd\x80\xf4", b"\x0f\x0b", b"\xfa", b"\x9c\xcc")))
-    scenario = r.choice((load_segments, direct, call_gate, call_gate, interrupt, exception, frame, frame, task, task, look, system))
+    scenario = r.choice((load_segments, direct, call_gate, call_gate, interrupt, exception, frame, frame, task, task, task_of_the_80286, look, system))
     other_task(m, r)
     text, registers = scenario(m, r, cpl)
     m.assemble(text if isinstance(text, bytes) else text + "; int 0x80")
-    paging = with_paging(m, r, scenario in (task, interrupt, exception, direct)) if paged else {}
+    paging = with_paging(m, r, scenario in (task, task_of_the_80286, interrupt, exception, direct)) if paged else {}
     return scenario.__name__, cpl, {"esp": STACK[cpl], "eip": CODE, "eflags": 2, "edx": 0, **registers, **paging}
 
 
@@ -209,7 +221,13 @@ def run(tier, qemu, seed, paged=False):
     found, after = qemu.run(memory, cpl, **registers)
     ours = m.memory.read(0, COMPARED)                   # without the page tables: A and D are set at other moments
     let_off = excused(m, end)
-    wrong = [f"{n}: {m.p.get(n):#x}, QEMU {found[n]:#x}" for n in GDB_REGISTERS if m.p.get(n) != found[n]]
+    cut = {}
+    if name == task_of_the_80286.__name__:              # upper halves are nobody's, also of ESP on the stack
+        cut = dict.fromkeys(GDB_REGISTERS[:8], 0xFFFF)
+        frame = m.p.cpu.segment[2].base + (end.esp & 0xFFFF) + (4 if end.fault and end.fault[1] is not None else 0)
+        ours, after = bytearray(ours), bytearray(after)
+        ours[frame + 14:frame + 16] = after[frame + 14:frame + 16] = b"\0\0"
+    wrong = [f"{n}: {m.p.get(n):#x}, QEMU {found[n]:#x}" for n in GDB_REGISTERS if (m.p.get(n) ^ found[n]) & cut.get(n, 0xFFFFFFFF)]
     for page in range(0, COMPARED, 0x1000):
         if page != 0x7000 and ours[page:page + 0x1000] != after[page:page + 0x1000]:
             wrong += [f"[{at:#x}]: {ours[at]:#x}, QEMU {after[at]:#x}" for at in range(page, page + 0x1000)
