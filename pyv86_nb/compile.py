@@ -43,7 +43,8 @@ def prepare(tier: str = "native", progress: Callable[[int, int, str], None] | No
     if not wanted:
         return
     progress = progress or cache.progress or (lambda done, total, what: None)
-    total, begun, running, failed = sum(TYPICAL[p] for p in wanted), time.monotonic(), {}, []
+    total, begun, failed = sum(TYPICAL[p] for p in wanted), time.monotonic(), []
+    running: dict[str, subprocess.Popen[bytes]] = {}
     waiting = list(wanted)
     while waiting or running:
         while waiting and len(running) < max(os.cpu_count() or 1, 1):

@@ -28,7 +28,9 @@ from .tasks import INTERRUPT, push_error_of_task, switch_task, task_gate
 from .tasks import IRET as BY_IRET
 from .transfer import gate_target, inner_stack, load_code, load_code_real, load_stack, outer_code, push_inner
 
-KEPT = F.MASK | F.TF | F.IF | F.DF | F.IOPL | F.NT | F.AC | F.ID | F.RF          # what POPF and IRET may write at all
+# What POPF and IRET may write at all.  RF holds breakpoints off for one instruction and is clear after it (17.3.1.1); as there
+# are no instruction breakpoints it lives only in the images that faults push.
+KEPT = F.MASK | F.TF | F.IF | F.DF | F.IOPL | F.NT | F.AC | F.ID
 
 
 @kernel
@@ -48,7 +50,7 @@ def set_eflags(cpu, v, mask):
 @kernel
 def writable_flags(cpu, width):
     """What POPF may change: IF by IOPL, IOPL at CPL 0 only."""
-    mask = KEPT & ~(F.IF | F.IOPL | F.RF)
+    mask = KEPT & ~(F.IF | F.IOPL)
     if cpu.cpl == 0 or not protected(cpu):
         mask |= F.IOPL
     if cpu.cpl <= cpu.eflags >> 12 & 3 or not protected(cpu):
@@ -278,7 +280,7 @@ def iret(cpu):
     elif image & F.VM and cpu.cpl == 0 and size == 4:
         return_to_v86(cpu, sp, offset, selector, image)
     else:
-        mask = writable_flags(cpu, cpu.width) | (F.RF if size == 4 else 0)
+        mask = writable_flags(cpu, cpu.width)
         at, low, high = outer_code(cpu, selector, offset)
         if selector & 3 == cpu.cpl:
             load_code(cpu, selector, at, low, high, cpu.cpl, offset)

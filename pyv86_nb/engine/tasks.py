@@ -164,7 +164,7 @@ def switch_task(cpu, selector, why):
         cpu.cr3 = cr3
         flush_address_space(cpu)
     cpu.cf, cpu.carries, cpu.result = F.from_image(flags)
-    cpu.eflags = flags & ~F.MASK & 0x3F7F00 if wide else flags & 0x7F00 & ~F.OF
+    cpu.eflags = flags & ~F.MASK & 0x3E7F00 if wide else flags & 0x7F00 & ~F.OF
     cpu.next, cpu.eip = eip, eip                        # from here on faults are of the new task
     load_ldt_of_task(cpu, ldt)
     cpu.cpl = 3 if cpu.eflags & F.VM else cpu.reg[S.SELECTORS + S.CS] & 3

@@ -17,7 +17,7 @@ import llvmlite.binding as llvm
 import numba
 from llvmlite import ir
 from numba import _dynfunc, types
-from numba.core import compiler_lock, sigutils
+from numba.core import compiler_lock
 from numba.core.ccallback import _CFuncCompiler
 from numba.core.codegen import CPUCodeLibrary
 from numba.core.cpu import CPUContext

@@ -27,7 +27,8 @@ def theirs():
 
     def boot(image):
         if screens: return screens
-        with Qemu("-drive", f"file={image},if=floppy,format=raw", "-snapshot", "-boot", "a") as q:
+        with Qemu("-drive", f"file={image},if=floppy,format=raw", "-snapshot", "-boot", "a",
+                  "-rtc", "base=2000-01-01T00:00:00") as q:           # the date at which our PC is switched on, for `dir`
             q.wait(PROMPT); screens["boot"] = settled(q)
             for command in COMMANDS:
                 q.keys(*(NAMES.get(c, c) for c in command))

@@ -1,4 +1,4 @@
-"""Random bytes as code on all tiers, for a process of its own: `python -m tests.engine.fuzz SEED CASES`.
+"""Random bytes as code on all tiers, for a process of its own: `python tests/engine/fuzz.py SEED CASES`.
 
 Real mode, 16 and 32 bit, paging, users, VM86; descriptor tables, interrupt tables and task states of garbage, so that far
 transfers and exceptions lead anywhere.  The last line names the case being run: after a crash it says which one it was.
@@ -8,10 +8,9 @@ import random
 import sys
 
 import numpy as np
+from worlds import CODE, CODE0, DATA, GDT, IDT, LDT, RAM, TABLES, TSS, WORLDS, Machine, descriptor, gate
 
 from pyv86_nb.engine.isa.opcodes import OPCODES
-
-from worlds import CODE, CODE0, DATA, GDT, IDT, LDT, RAM, TABLES, TSS, WORLDS, Machine, descriptor, gate
 
 KINDS = (0x9A, 0x92, 0xFA, 0xF2, 0x9E, 0x96, 0x89, 0x8B, 0x82, 0x85, 0x8C, 0xEC, 0xE5, 0x81, 0x8E, 0xEE, 0x8F, 0x86, 0x84, 0xE4)
 PREFIXES = (0x66, 0x67, 0xF0, 0xF2, 0xF3, 0x26, 0x2E, 0x36, 0x3E, 0x64, 0x65)

@@ -96,7 +96,7 @@ class Instruction:
         self.build()
 
     def build(self):
-        rng, row, w = self.rng, self.row, self.case.world
+        rng, row = self.rng, self.row
         tokens = row.encoding.split()
         two = tokens[0] == "0F"
         byte, ext = tokens[two], tokens[-1] if tokens[-1][0] == "/" else ""

@@ -1,7 +1,7 @@
 """The machine of protected_machine.py on QEMU: the same memory and registers, run there, and looked at through its gdb stub.
 
 A ROM at F0000h takes the processor from reset into the state that a block at 7800h describes.  Handlers halt, so the end is
-where CS:EIP stands still.  QEMU (TCG) is an independent reading of the manual; what it is known to leave out is in KNOWN.
+where CS:EIP stands still.  QEMU (TCG) is an independent reading of the manual, without limits and rights of data segments.
 """
 import socket
 import subprocess
@@ -11,8 +11,8 @@ from pyv86_nb.demo.assemble import assemble
 
 from .protected_machine import CODE_OF, DATA_OF, GDT, LDT_SELECTOR, RAM, TSS_SELECTOR
 
-BLOCK, SCRATCH = 0x7800, slice(0x7000, 0x8000)          # what is ours in memory, not compared
-KNOWN = """EXT in error codes; limits and rights of data segments (only loads are checked); page walks before writes of a frame."""
+BLOCK = 0x7800                                          # the page is ours, and not compared
+PAGING = 0x80010011                                     # PG, WP, ET, PE
 GDB_REGISTERS = ("eax", "ecx", "edx", "ebx", "esp", "ebp", "esi", "edi", "eip", "eflags", "cs", "ss", "ds", "es", "fs", "gs")
 STUB = f"""
     cli; lgdt cs:[0x20]; mov eax, 0x11; mov cr0, eax
@@ -23,6 +23,8 @@ STUB = f"""
 flat: mov ax, 0x10; mov ds, ax; mov ss, ax; mov esp, 0x7700
     lidt [{BLOCK}]; mov ax, {LDT_SELECTOR}; lldt ax
     and byte ptr [{GDT + TSS_SELECTOR + 5}], 0xFD; mov ax, {TSS_SELECTOR}; ltr ax
+    mov eax, [{BLOCK + 0x44}]; test eax, eax; jz flat_memory; mov cr3, eax; mov eax, {PAGING}; mov cr0, eax
+flat_memory:
     mov es, [{BLOCK + 0x0C}]; mov fs, [{BLOCK + 0x10}]; mov gs, [{BLOCK + 0x14}]
     mov ecx, [{BLOCK + 0x20}]; mov edx, [{BLOCK + 0x24}]; mov ebx, [{BLOCK + 0x28}]
     mov ebp, [{BLOCK + 0x2C}]; mov esi, [{BLOCK + 0x30}]; mov edi, [{BLOCK + 0x34}]
@@ -58,6 +60,7 @@ class Qemu:
                 time.sleep(0.05)
         self.socket.settimeout(20)
         self.buffer, self.memory = b"", bytes(RAM)
+        assert self.ask("Qqemu.PhyMemMode:1") == "OK"
 
     def close(self):
         self.process.kill()
@@ -92,12 +95,12 @@ class Qemu:
 
     def run(self, memory, cpl=0, **registers):
         """Memory (bytes from 0) and registers as Machine.enter takes them; (registers, memory) at the end."""
-        v = dict.fromkeys(("eax", "ecx", "edx", "ebx", "ebp", "esi", "edi", "fs", "gs"), 0)
+        v = dict.fromkeys(("eax", "ecx", "edx", "ebx", "ebp", "esi", "edi", "fs", "gs", "cr3"), 0)
         v |= {"eflags": 2, "ds": DATA_OF[cpl], "es": DATA_OF[cpl], "ss": DATA_OF[cpl], "cs": CODE_OF[cpl]} | registers
         block = bytearray(0x58)
         block[0:6] = b"\xff\x07\x00\x20\x00\x00"
         for at, n in ((0x08, "ds"), (0x0C, "es"), (0x10, "fs"), (0x14, "gs"), (0x18, "ss"), (0x1C, "eax"), (0x20, "ecx"), (0x24, "edx"), (0x28, "ebx"),
-                      (0x2C, "ebp"), (0x30, "esi"), (0x34, "edi"), (0x38, "esp"), (0x40, "eflags"), (0x4C, "eip"), (0x50, "cs")):
+                      (0x2C, "ebp"), (0x30, "esi"), (0x34, "edi"), (0x38, "esp"), (0x40, "eflags"), (0x44, "cr3"), (0x4C, "eip"), (0x50, "cs")):
             block[at:at + 4] = v[n].to_bytes(4, "little")
         wanted = bytearray(memory)
         wanted[BLOCK:BLOCK + len(block)] = block

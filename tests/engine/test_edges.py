@@ -3,6 +3,8 @@
 Each expectation is the SDM's, named where it is used; all tiers agree on the rest.
 """
 import pytest
+from test_engine import FLAT, PAGED, REAL, START, boot, h, memory, on_all
+from worlds import CODE, DATA, HANDLERS, RAM, TABLES, WORLDS, Machine
 
 from pyv86_nb.engine import reasons
 from pyv86_nb.engine import segmentation as SEG
@@ -10,9 +12,6 @@ from pyv86_nb.engine import state as S
 from pyv86_nb.engine.isa.opcodes import OPCODES
 from pyv86_nb.engine.processor import TIERS
 from pyv86_nb.engine.tasks import flush_address_space
-
-from test_engine import FLAT, PAGED, REAL, START, boot, h, memory, on_all
-from worlds import CODE, DATA, HANDLERS, RAM, TABLES, WORLDS, Machine
 
 SEGMENTS = next(w for w in WORLDS if w.name == "segments")
 NUMBERS = {"ES": 0, "SS": 2, "DS": 3, "FS": 4, "GS": 5}

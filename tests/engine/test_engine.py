@@ -6,14 +6,12 @@ import random
 
 import numpy as np
 import pytest
+from worlds import CODE, DATA, HOLE, RAM, TABLES, WORLDS, Machine
 
 from pyv86_nb.engine import code as C
-from pyv86_nb.engine import state as S
 from pyv86_nb.engine.isa import alu
 from pyv86_nb.engine.isa import flags as F
 from pyv86_nb.engine.processor import TIERS
-
-from worlds import CODE, DATA, HOLE, RAM, TABLES, WORLDS, Machine
 
 FLAT, PAGED, REAL = WORLDS[0], WORLDS[1], next(w for w in WORLDS if w.name == "real")
 COMPILED = ["threaded", "native"]

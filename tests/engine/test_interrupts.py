@@ -300,3 +300,15 @@ def test_stack_of_the_handler(m):
     assert m.run(b"\x0f\x0b", 3).fault == (SS, X | 1)
     m.gdt[FREE] = segment(0, 0xFF, W_DATA, 1)
     assert m.run(b"\x0f\x0b", 3).fault == (SS, X | 1)
+
+
+@pytest.mark.parametrize("cpl", [0, 3])
+def test_rf_is_over_after_one_instruction(m, cpl):
+    """17.3.1.1: RF that IRET has set is clear once the next instruction is done, and so in the image that INT pushes after it."""
+    m.put(STACK[0] - 20, CODE + 0x20, CODE_OF[cpl], RF | 2, STACK[3], DATA_OF[3])
+    m.memory.write(CODE + 0x20, b"\x90\xcd\x80")
+    end = m.run(".byte 0xCF", esp=STACK[0] - 20)
+    assert end.vector == 0x80 and end.frame[0] == CODE + 0x23 and end.frame[2] == 2
+    m.put(STACK[0] - 20, CODE + 0x20, CODE_OF[cpl], RF | 2, STACK[3], DATA_OF[3])
+    m.memory.write(CODE + 0x20, b"\x0f\x0b")
+    assert m.run(".byte 0xCF", esp=STACK[0] - 20).frame[2] == RF | 2, "of a fault it is set anyway"

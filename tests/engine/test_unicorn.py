@@ -30,7 +30,7 @@ from pyv86_nb.engine.isa import flags as F
 
 from generate import ROWS, STRINGS, one, sequence
 from oracle import Oracle
-from worlds import CODE, DATA, GDT, HOLE, RAM, TABLES, WORLDS, machines
+from worlds import CODE, DATA, GDT, HOLE, TABLES, WORLDS, machines
 
 BLOCK = HOLE - DATA
 LIMITS = ("#GP(0x0)", "#SS(0x0)")

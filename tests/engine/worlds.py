@@ -50,7 +50,7 @@ class World:
         self.width = 32 if self.code[3] & 0x4000 else 16
         self.stack_width = 32 if self.stack[3] & 0x4000 else 16
         self.ring = 3 if self.eflags & F.VM else self.code[0] & 3
-        data = {s: self.stack for s in (S.ES, S.DS, S.FS, S.GS)} | self.data | {S.CS: self.code, S.SS: self.stack}
+        data = dict.fromkeys((S.ES, S.DS, S.FS, S.GS), self.stack) | self.data | {S.CS: self.code, S.SS: self.stack}
         self.segments = [data[s] for s in range(6)]
         self.wild = self.paging or not any(s[2] > 0x1FFFF for s in self.segments)    # an address anywhere cannot leave the RAM
         self.eip = CODE - self.code[1]
@@ -95,7 +95,7 @@ class World:
 
 PLAIN3 = {"code": (CODE3, 0, 0xFFFFFFFF, 0xC0FB), "stack": (DATA3, 0, 0xFFFFFFFF, 0xC0F3)}
 SMALL = {S.ES: (0x38, 0x20000, 0x3FFF, 0xF3), S.DS: (0x38, 0x20000, 0x3FFF, 0xF3), S.FS: (0x40, 0x20000, 0x1FFF, 0x40F7), S.GS: (0x6B, 0x20000, 0x2FFF, 0x40F1)}
-REAL = {s: (0x2000, 0x20000, 0xFFFF, 0x93) for s in (S.ES, S.DS)} | {S.FS: (0x2100, 0x21000, 0xFFFF, 0x93), S.GS: (0x2345, 0x23450, 0xFFFF, 0x93)}
+REAL = dict.fromkeys((S.ES, S.DS), (8192, 131072, 65535, 147)) | {S.FS: (0x2100, 0x21000, 0xFFFF, 0x93), S.GS: (0x2345, 0x23450, 0xFFFF, 0x93)}
 V86 = {s: (sel, base, 0xFFFF, 0xF3) for s, (sel, base, _, _) in REAL.items()}
 WORLDS = [
     World("flat"), World("paged", paging=True, cr0=S.WP), World("paged without WP", paging=True),

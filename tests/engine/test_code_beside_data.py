@@ -1,0 +1,31 @@
+"""Code that is written, run, and written again in a page that holds other code.  Oracle: SDM volume 3, 12.6, self-modifying code:
+a write is seen by the next fetch of that address by the same processor.
+"""
+import pytest
+
+from pyv86_nb import VM, demo
+
+WRITTEN_TWICE = """
+        .org    0
+start:  mov     byte ptr [made], 0xB0                   # MOV AL, 1; RET, where no code is yet
+        mov     byte ptr [made + 1], 1
+        mov     byte ptr [made + 2], 0xC3
+        call    made
+        mov     bl, al
+        mov     byte ptr [made + 1], 2                  # and now there is
+        call    made
+        mov     bh, al
+        hlt
+        .org    0x800
+made:   .fill   16
+"""
+
+
+@pytest.mark.parametrize("tier", ["native", "threaded", "python"])
+@pytest.mark.parametrize("offset", [0, 3, 61])
+def test_what_is_written_over_run_code_is_run(tier, offset):
+    with VM(memory="1M", bare="real", tier=tier) as vm:
+        vm.regs.esp = 0x8000
+        vm.load(0x1000, demo.assemble(WRITTEN_TWICE.replace("made:", f".fill {offset}\nmade:"), 0x1000), entry=0x1000)
+        assert vm.run(instructions=100).reason == "halted"
+        assert vm.regs.ebx == 0x0201
