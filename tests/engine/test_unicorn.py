@@ -12,6 +12,8 @@ between the tiers to the bit; one of them is compared with Unicorn.   Where it w
     ARPL                it writes the operand even if it does not change; before a fault on the second of two pages ours
                         marks the first one dirty
     RCL, RCR m          it has changed the flags when the store faults;   LOCK NEG m: its flags are wrong
+    PUSHFD in VM86      it shows VM, which is cleared in the image;   MOV r, CR0 in real mode: its ET is 0
+    CMPXCHG8B           its AF is lost after an ADD; not in sequences, nor TEST /1, SMSW, MOV r, CRn, POP to a segment
     lazy flags          at a fault they are partly those of the faulting instruction: it is asked again, to stop before it
     MOV r, CR5          at CPL 3: #UD comes first, as there is no such register
     two bad pages       of a read-modify-write: read only and then supervisor's; it reads first; of CMPS it
@@ -33,6 +35,7 @@ from oracle import Oracle
 from worlds import CODE, DATA, GDT, HOLE, TABLES, WORLDS, machines
 
 BLOCK = HOLE - DATA
+EACH = 8                                                # cases of a row in a world
 LIMITS = ("#GP(0x0)", "#SS(0x0)")
 
 
@@ -86,6 +89,11 @@ def differences(got, want, case, memory):
         return None
     if vector is None and want[1] == case.world.eip or case.rows[0].name == "arpl" and (ours or vector):
         return None                                      # it has begun again
+    first = case.rows[0].name
+    if (first == "pushf" and case.world.eflags & F.VM) or (first == "mov_from_control" and not case.world.protected):
+        return None
+    if vector is None and len(case.rows) > 1 and want[1] == case.world.eip + case.at[-1]:
+        return None                                      # it has stopped one short
     if b"\xf0" in case.code and "neg" in [r.name for r in case.rows]:
         return None
     if ours == "#UD(0x0)" and vector == 13 and case.rows[0].name == "mov_from_control":
@@ -157,7 +165,7 @@ def check(oracle, tiers, case, block):
 def test_single_instructions(world):
     rng, oracle, tiers, asked, count = random.Random(world.name), Oracle(world), prepare(machines(world)), 0, 0
     for row in ROWS:
-        for _ in range(8):
+        for _ in range(EACH):
             case = one(rng, world, row)
             got, bad = check(oracle, tiers, case, rng.randbytes(BLOCK))
             assert not bad, (str(case), bad)
