@@ -12,6 +12,7 @@ between the tiers to the bit; one of them is compared with Unicorn.   Where it w
     ARPL                it writes the operand even if it does not change; before a fault on the second of two pages ours
                         marks the first one dirty
     RCL, RCR m          it has changed the flags when the store faults;   LOCK NEG m: its flags are wrong
+    POPA                some registers are loaded when the stack faults
     PUSHFD in VM86      it shows VM, which is cleared in the image;   MOV r, CR0 in real mode: its ET is 0
     CMPXCHG8B           its AF is lost after an ADD; not in sequences, nor TEST /1, SMSW, MOV r, CRn, POP to a segment
     lazy flags          at a fault they are partly those of the faulting instruction: it is asked again, to stop before it
@@ -90,7 +91,7 @@ def differences(got, want, case, memory):
     if vector is None and want[1] == case.world.eip or case.rows[0].name == "arpl" and (ours or vector):
         return None                                      # it has begun again
     first = case.rows[0].name
-    if (first == "pushf" and case.world.eflags & F.VM) or (first == "mov_from_control" and not case.world.protected):
+    if (first == "popa" and ours and vector) or (first == "pushf" and case.world.eflags & F.VM) or (first == "mov_from_control" and not case.world.protected):
         return None
     if vector is None and len(case.rows) > 1 and want[1] == case.world.eip + case.at[-1]:
         return None                                      # it has stopped one short
