@@ -5,7 +5,7 @@ compiled, jumps beyond the code segment).
 """
 from . import decode as D
 from . import state as S
-from .access import is_user, logical, probe, read, write
+from .access import fill, host_address, is_user, logical, probe, read, write
 from .attend import attend
 from .exceptions import DB, DIVIDE, GP, UD, Fault, fault
 from .fetch import ROOM, fetch
@@ -134,7 +134,10 @@ class Plain(Operands):
     def wr_reg(self, which, kind, w, v): self.pending.append((which, kind, w, v))
 
     def probe(self, address, w, write):
-        probe(self.cpu, address, w // 8, int(write), is_user(self.cpu))
+        """Through the TLB, as handlers do: what it says holds even after the page tables were written."""
+        cpu, size, user = self.cpu, w // 8, is_user(self.cpu)
+        if not host_address(cpu, address, size, write, user):
+            (probe if (address & 4095) + size > 4096 else fill)(cpu, address, size, int(write), user)
         return address
 
     def rd(self, address, w): return read(self.cpu, address, w // 8, is_user(self.cpu))
