@@ -140,7 +140,7 @@ def main() -> None:
             goal, met = "at or above QEMU TCG", mips >= qemu if qemu else None
             against = f"QEMU TCG {qemu:.0f} MIPS, ratio {mips / qemu:.2f}" if qemu else "no QEMU here"
         rows.append(row(f"{tier} tier, branchy program", f"{mips:.3g} MIPS", goal, met, against,
-                        f"median of {len(results[tier])}, {results[tier][0][1] / 1e6:.1f} M instructions"))
+                        f"median of {len(results[tier])}, {results[tier][0][1]:,} instructions"))
     report(rows)
 
 
