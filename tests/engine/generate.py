@@ -5,12 +5,12 @@ into the data, across pages, at the ends of segments, at pages that are missing,
 """
 from dataclasses import dataclass, field
 
+from worlds import CODE, DATA, HANDLERS, HOLE
+
 from pyv86_nb.engine import state as S
 from pyv86_nb.engine.isa import flags as F
 from pyv86_nb.engine.isa import steps
 from pyv86_nb.engine.isa.opcodes import OPCODES
-
-from worlds import CODE, DATA, HANDLERS, HOLE
 
 EDGES = (0, 1, 2, 0x7F, 0x80, 0xFF, 0x7FFF, 0x8000, 0xFFFF, 0x10000, 0x7FFFFFFF, 0x80000000, 0xFFFFFFFF, 0xFFFFFFFE, 31, 32, 33)
 SELECTORS = (0, 3, 0x08, 0x10, 0x1B, 0x23, 0x20, 0x13, 0x28, 0x30, 0x3B, 0x38, 0x43, 0x40, 0x48, 0x4B, 0x50, 0x53, 0x58, 0x60, 0x63, 0x68, 0x6B,

@@ -7,10 +7,9 @@ import struct
 
 import unicorn as U
 from unicorn import x86_const as C
+from worlds import CODE, CODE0, DATA0, INNER, RAM
 
 from pyv86_nb.engine.isa import flags as F
-
-from worlds import CODE, CODE0, DATA0, INNER, RAM
 
 GENERAL = [getattr(C, f"UC_X86_REG_E{n}") for n in ("AX", "CX", "DX", "BX", "SP", "BP", "SI", "DI")]
 SEGMENTS = [getattr(C, f"UC_X86_REG_{n}S") for n in "ECSDFG"]

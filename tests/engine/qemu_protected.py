@@ -7,9 +7,9 @@ import socket
 import subprocess
 import time
 
-from pyv86_nb.demo.assemble import assemble
+from protected_machine import CODE_OF, DATA_OF, GDT, LDT_SELECTOR, RAM, TSS_SELECTOR
 
-from .protected_machine import CODE_OF, DATA_OF, GDT, LDT_SELECTOR, RAM, TSS_SELECTOR
+from pyv86_nb.demo.assemble import assemble
 
 BLOCK = 0x7800                                          # the page is ours, and not compared
 PAGING = 0x80010011                                     # PG, WP, ET, PE

@@ -6,8 +6,7 @@ import random
 import shutil
 
 import pytest
-
-from .protected_machine import (
+from protected_machine import (
     CODE,
     CODE_OF,
     DATA_OF,
@@ -23,7 +22,7 @@ from .protected_machine import (
     gate,
     segment,
 )
-from .qemu_protected import GDB_REGISTERS, PAGING, Qemu
+from qemu_protected import GDB_REGISTERS, PAGING, Qemu
 
 pytestmark = pytest.mark.qemu
 COMPARED, TABLE, DIRECTORY = 0x40000, 0x40000, 0x41000

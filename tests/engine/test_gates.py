@@ -1,7 +1,6 @@
 """Far transfers between privilege levels: SDM volume 3, 5.8, and volume 2, CALL, JMP and RET."""
 import pytest
-
-from .protected_machine import (
+from protected_machine import (
     CALL16,
     CALL32,
     CODE,

@@ -1,10 +1,6 @@
 """Delivery of interrupts and exceptions, and IRET: SDM volume 3, chapter 6, and volume 2, INT n and IRET."""
 import pytest
-
-from pyv86_nb.engine.isa import flags as F
-from pyv86_nb.engine.reasons import TRIPLE_FAULT
-
-from .protected_machine import (
+from protected_machine import (
     BP,
     BR,
     CODE,
@@ -40,6 +36,9 @@ from .protected_machine import (
     gate,
     segment,
 )
+
+from pyv86_nb.engine.isa import flags as F
+from pyv86_nb.engine.reasons import TRIPLE_FAULT
 
 X, Y = FREE * 8, FREE * 8 + 8
 INT_30 = b"\xcd\x30"

@@ -1,7 +1,6 @@
 """Paging with 32-bit entries: SDM volume 3, 4.3, 4.6 (access rights), 4.7 (page faults), 4.8 (A and D), 4.10 (stale entries)."""
 import pytest
-
-from .protected_machine import CODE, DATA, PF, RAM, TIERS, Machine
+from protected_machine import CODE, DATA, PF, RAM, TIERS, Machine
 
 P, W, U, A, D, PS = 1, 2, 4, 0x20, 0x40, 0x80
 DIRECTORY, TABLE, PAGE = 0x40000, 0x41000, 0x50000

@@ -1,9 +1,6 @@
 """Protection of segments: SDM volume 3, chapters 3 and 5.   The oracle is the rule quoted in each test."""
 import pytest
-
-from pyv86_nb.engine.reasons import TRIPLE_FAULT
-
-from .protected_machine import (
+from protected_machine import (
     CODE,
     CODE_OF,
     CONFORM,
@@ -25,6 +22,8 @@ from .protected_machine import (
     Machine,
     segment,
 )
+
+from pyv86_nb.engine.reasons import TRIPLE_FAULT
 
 X = FREE * 8                                            # the selector under test
 

@@ -7,8 +7,7 @@ import collections
 import random
 
 import pytest
-
-from .captured_80286 import RAM, STRINGS, Captured, cases
+from captured_80286 import RAM, STRINGS, Captured, cases
 
 TIERS = "native", "threaded", "python"
 GROUPS = "0123456789ABCDEF"                             # files by the first digit of the opcode

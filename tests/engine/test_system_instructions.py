@@ -1,10 +1,6 @@
 """Instructions for systems: SDM volume 3, 5.10 (pointer validation), 2.5 and 2.7 (control registers), volume 2, CPUID."""
 import pytest
-
-from pyv86_nb.engine import state as S
-from pyv86_nb.engine.isa import flags as F
-
-from .protected_machine import (
+from protected_machine import (
     CALL16,
     CALL32,
     CODE,
@@ -32,6 +28,9 @@ from .protected_machine import (
     Machine,
     segment,
 )
+
+from pyv86_nb.engine import state as S
+from pyv86_nb.engine.isa import flags as F
 
 X = FREE * 8
 SYSTEM = [TSS16, LDT_TYPE, TSS16_BUSY, CALL16, TASK_GATE, INT16, 7, 8, TSS32, 10, TSS32_BUSY, CALL32, 13, INT32, TRAP32, 0]

@@ -1,9 +1,6 @@
 """Task switching: SDM volume 3, chapter 8 (7 in older editions), and the I/O permission bitmap of vol. 1, 19.5.2."""
 import pytest
-
-from pyv86_nb.engine.isa import flags as F
-
-from .protected_machine import (
+from protected_machine import (
     CODE,
     CODE_OF,
     DATA,
@@ -35,6 +32,8 @@ from .protected_machine import (
     gate,
     segment,
 )
+
+from pyv86_nb.engine.isa import flags as F
 
 THERE, X = 0x14000, FREE * 8                            # code of the other task
 OLD, NEW = TSS_SELECTOR >> 3, TSS2_SELECTOR >> 3

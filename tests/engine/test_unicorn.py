@@ -28,12 +28,11 @@ import random
 
 import numpy as np
 import pytest
-
-from pyv86_nb.engine.isa import flags as F
-
 from generate import ROWS, STRINGS, one, sequence
 from oracle import Oracle
 from worlds import CODE, DATA, GDT, HOLE, TABLES, WORLDS, machines
+
+from pyv86_nb.engine.isa import flags as F
 
 BLOCK = HOLE - DATA
 EACH = 8                                                # cases of a row in a world

@@ -1,11 +1,6 @@
 """Virtual-8086 mode and real mode with foreign limits: SDM volume 3, chapter 20 (21), and 9.9."""
 import pytest
-
-from pyv86_nb.engine import state as S
-from pyv86_nb.engine.isa import flags as F
-from pyv86_nb.engine.reasons import TRIPLE_FAULT
-
-from .protected_machine import (
+from protected_machine import (
     BP,
     CODE_OF,
     CONFORM,
@@ -32,6 +27,10 @@ from .protected_machine import (
     gate,
     segment,
 )
+
+from pyv86_nb.engine import state as S
+from pyv86_nb.engine.isa import flags as F
+from pyv86_nb.engine.reasons import TRIPLE_FAULT
 
 X = FREE * 8
 V86_FRAME = [0x2000, 0x3000, 0x3000, 0x3000, 0x3000]    # SS ES DS FS GS, as Machine.vm86 loads them
