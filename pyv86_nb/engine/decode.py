@@ -205,7 +205,7 @@ def decode(code, n, big, stack_big, look, rows, d):
                 return UNDEFINED
         elif source == 10:
             k, x = REG, r[SRC_WORD]
-        elif source in (1, 2, 3, 4):
+        elif 1 <= source <= 4:
             x = rm if source == 1 else reg if source == 2 else o & 7 if source == 3 else 0
             k = REG
             if byte:

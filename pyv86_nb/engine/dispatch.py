@@ -17,7 +17,7 @@ from .exceptions import DB, DIVIDE, GP, NEEDS_PYTHON, SS
 from .fetch import fetch_page
 from .interrupt import raise_exception
 from .isa import flags as F
-from .kernels import SINGLE_STEP_ENDS, do_kernel
+from .kernels import do_kernel, ends_single_step
 from .paging import walk
 from .raw import enter, num, peek, poke, record_at
 from .reasons import GO_ON, PYTHON_STEP, TRIPLE_FAULT
@@ -227,11 +227,6 @@ def set_instruction(cpu, t, rec):
     cpu.register, cpu.place = num(r.ra), num(r.rb)
     cpu.immediate, cpu.immediate2, cpu.offset = num(r.imm), num(r.immediate2), cpu.address
     return what & 255
-
-
-@kernel
-def ends_single_step(k):
-    return k in SINGLE_STEP_ENDS
 
 
 @kernel

@@ -32,6 +32,7 @@ from .transfer import gate_target, inner_stack, load_code, load_code_real, load_
 # are no instruction breakpoints it lives only in the images that faults push.
 KEPT = F.MASK | F.TF | F.IF | F.DF | F.IOPL | F.NT | F.AC | F.ID
 
+IDT_GATES = 1 << 5 | 1 << 6 | 1 << 7 | 1 << 14 | 1 << 15                # task, interrupt and trap gates
 
 @kernel
 def eflags(cpu):
@@ -89,7 +90,7 @@ def deliver_protected(cpu, vector, error, with_error, software):
     low, high = read(cpu, at, 4, 0), read(cpu, (at + 4) & 0xFFFFFFFF, 4, 0)
     rights = rights_of(high)
     kind = rights & 0x1F
-    if kind not in (5, 6, 7, 14, 15):
+    if IDT_GATES >> kind & 1 == 0:
         fault(cpu, GP, where | cpu.external)
     if software and dpl_of(rights) < cpu.cpl:
         fault(cpu, GP, where)

@@ -12,7 +12,7 @@ if missing:
     raise RuntimeError(f"kernels in the opcode table or in the engine, but not in both: {sorted(missing)}")
 FUNCTIONS = tuple(BY_NAME[n] for n in KERNELS)
 PUSHF = len(FUNCTIONS)                                  # of VM86; elsewhere PUSHF has a handler
-SINGLE_STEP_ENDS = tuple(KERNELS.index(n) for n in ("int", "int3", "into", "int1"))
+SINGLE_STEP_ENDS = sum(1 << KERNELS.index(n) for n in ("int", "int3", "into", "int1"))
 
 
 def _chooser():
@@ -26,3 +26,9 @@ def _chooser():
 
 
 do_kernel = _chooser()
+
+
+@register_jitable
+def ends_single_step(k):
+    """Whether kernel k (-1: none) clears TF on its way, so that no trap follows."""
+    return k >= 0 and SINGLE_STEP_ENDS >> k & 1 != 0

@@ -16,7 +16,7 @@ from .isa import steps
 from .isa.opcodes import OPCODES
 from .isa.steps import Operands, merge
 from .isa.words import cut
-from .kernels import PUSHF, SINGLE_STEP_ENDS, do_kernel
+from .kernels import PUSHF, do_kernel, ends_single_step
 from .reasons import GO_ON, TRIPLE_FAULT
 from .strings import AGAIN
 
@@ -196,7 +196,7 @@ class Plain(Operands):
             if cpu.vector != AGAIN:
                 return raise_exception(cpu, True)
             number = -1                                 # an iteration is a step too
-        if stepping and cpu.shadow != S.AFTER_MOV_SS and number not in SINGLE_STEP_ENDS:
+        if stepping and cpu.shadow != S.AFTER_MOV_SS and not ends_single_step(number):
             cpu.dr[6] |= 0x4000
             cpu.vector, cpu.error = DB, 0
             return raise_exception(cpu, True)

@@ -66,7 +66,7 @@ def mov_from_control(cpu):
 def debug_register(cpu):
     """DR4 and DR5 are other names of DR6 and DR7 (CR4.DE is not offered)."""
     need_cpl0(cpu)
-    return cpu.register + 2 if cpu.register in (4, 5) else cpu.register
+    return cpu.register + 2 if cpu.register == 4 or cpu.register == 5 else cpu.register
 
 
 @kernel

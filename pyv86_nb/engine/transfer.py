@@ -30,6 +30,7 @@ from .segmentation import (
 )
 from .tasks import CALL, JMP, switch_task, task_gate
 
+GATES_AND_TASKS = 1 << 1 | 1 << 4 | 1 << 5 | 1 << 9 | 1 << 12           # types that far JMP and CALL go through: TSS, call and task gates
 
 @kernel
 def load_code(cpu, selector, at, low, high, cpl, offset):
@@ -108,10 +109,10 @@ def jmp_far(cpu):
         fault(cpu, GP, selector & 0xFFFC)
     else:
         kind = rights & 15
-        check_gate(cpu, selector, rights) if kind in (1, 4, 5, 9, 12) else fault(cpu, GP, selector & 0xFFFC)
+        check_gate(cpu, selector, rights) if GATES_AND_TASKS >> kind & 1 else fault(cpu, GP, selector & 0xFFFC)
         if kind == 5:
             task_gate(cpu, low >> 16, JMP)
-        elif kind in (1, 9):
+        elif kind & ~8 == 1:
             switch_task(cpu, selector, JMP)
         else:
             target = low >> 16
@@ -154,10 +155,10 @@ def call_far(cpu):
         fault(cpu, GP, selector & 0xFFFC)
     else:
         kind = rights & 15
-        check_gate(cpu, selector, rights) if kind in (1, 4, 5, 9, 12) else fault(cpu, GP, selector & 0xFFFC)
+        check_gate(cpu, selector, rights) if GATES_AND_TASKS >> kind & 1 else fault(cpu, GP, selector & 0xFFFC)
         if kind == 5:
             task_gate(cpu, low >> 16, CALL)
-        elif kind in (1, 9):
+        elif kind & ~8 == 1:
             switch_task(cpu, selector, CALL)
         else:
             call_gate(cpu, low, high, 4 if kind == 12 else 2)
