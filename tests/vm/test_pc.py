@@ -3,6 +3,7 @@ import asyncio
 import hashlib
 import subprocess
 import time
+from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
 import pytest
@@ -200,7 +201,7 @@ def test_the_prompt_in_real_time_and_ctrl_alt_delete(dos):
         assert (await dos.wait_for("A:\\>", timeout=60)).reason == "until"
         dos.pause()
     try:
-        asyncio.run(talk())
+        in_a_loop(talk())
     finally:
         dos.pause()
         dos._displayed = False
@@ -282,3 +283,8 @@ def test_a_snapshot_of_freedos_keeps_what_was_written(dos, tmp_path):
         other.keyboard.type("type kept.txt\n")
         assert other.run(until="kept\n".strip(), timeout=60).reason == "until"
         assert other.run(until="A:\\>", timeout=60).reason == "until" and "\nkept\n" in text(other)
+
+
+def in_a_loop(work):
+    """asyncio.run in a thread of its own: where browser tests ran before, this one has a running loop already."""
+    with ThreadPoolExecutor(1) as pool: return pool.submit(asyncio.run, work).result()
