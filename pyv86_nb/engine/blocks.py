@@ -334,6 +334,10 @@ def plan_block(cpu, t, n, eip, after_last):
         s = D.handler_of(t.sid, d, r, d[D.FL], cc)
         if s < 0:
             s = D.handler_of(t.sid, d, r, 1, cc)
+        if s < 0:                                       # no such handler: the plain reader does it
+            k = put(t, k, t.special[TO_PYTHON], d, left, 0, 0, 0, 0)
+            ended = True
+            break
         if (e == D.JUMP or e == D.BRANCH) and target > cpu.segment[S.CS].limit:
             k = put(t, k, t.special[TO_PYTHON], d, left, 0, 0, 0, 0)       # the plain reader raises #GP at the right moment
             ended = True
