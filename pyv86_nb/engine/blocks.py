@@ -392,7 +392,8 @@ def install(t, k):
         if r.local:
             to = first + r.local
             if t.native:
-                poke(t.arena + r.link, 4, t.records[to].code - (r.link + 4))
+                if r.link:                              # else LLVM has seen that it is never taken: TEST with JB
+                    poke(t.arena + r.link, 4, t.records[to].code - (r.link + 4))
             else:
                 r.link = t.records_at + to * RECORD_SIZE
     t.nrec, t.hot = first + k, hot
