@@ -161,7 +161,10 @@ class Processor:
                 else:
                     t["exits"][i] = end
                 end += len(piece) + 15 & ~15
-            t["hot0"] = end
+            constants = np.frombuffer(st.constants, np.uint8)
+            t["constants"] = end + 63 & ~63
+            t["hot0"] = t["constants"] + len(constants)
+            self._arena.view[t["constants"]:t["hot0"]] = constants
         else:
             t["enter"] = self._engine.get_function_address("enter")
         t["nblock"], t["nrec"], t["hot"], t["cold"] = 1, 1, t["hot0"], C.COLD_AT
@@ -219,14 +222,16 @@ class Processor:
         for i in range(16):
             cpu.reg[i] = 0
         for n in S.ARCHITECTURAL:
-            if n not in ("reg", "segment", "dr", "a20", "st"):
+            if n not in ("reg", "segment", "dr", "a20", "st", "xmm"):
                 setattr(cpu, n, 0)
         cpu.reg[S.EDX] = 0x611
         cpu.cr0, cpu.cf, cpu.carries, cpu.result = S.ET | S.NW | S.CD, *F.from_image(0)
         cpu.idt_limit = cpu.gdt_limit = 0xFFFF
         for i in range(8):
             cpu.dr[i] = cpu.st[i].significand = cpu.st[i].exponent = 0
-        cpu.fcw, cpu.ftw = 0x40, 0xFF
+        cpu.fcw, cpu.ftw, cpu.mxcsr = 0x40, 0xFF, S.MXCSR_RESET
+        for i in range(16):
+            cpu.xmm[i] = 0
         cpu.dr[6], cpu.dr[7] = 0xFFFF0FF0, 0x400
         for s in range(8):
             SEG.set_segment(cpu, s, 0, 0, 0xFFFF, 0x82 if s >= S.LDTR else SEG.REAL_DATA)

@@ -10,7 +10,7 @@ from .segmentation import get_operand, need_cpl0, put_register, put_word, set_wi
 from .tasks import flush_address_space
 
 CR0_BITS = S.PE | S.MP | S.EM | S.TS | S.NE | S.WP | S.AM | S.NW | S.CD | S.PG
-CR4_BITS = S.TSD | S.PSE
+CR4_BITS = S.TSD | S.PSE | S.OSFXSR | S.OSXMMEXCPT
 TIME_STAMP_COUNTER = 0x10
 # CPUID 1: what works here, and nothing else.   Family 6, model 1, stepping 1.
 SIGNATURE, FEATURES = 0x611, 1 << 3 | 1 << 4 | 1 << 5 | 1 << 8 | 1 << 15         # PSE TSC MSR CX8 CMOV
@@ -51,6 +51,7 @@ def mov_to_control(cpu):
             fault(cpu, GP, 0)
         cpu.cr4 = v
         flush_address_space(cpu)
+        update_mode(cpu)
 
 
 @kernel
@@ -101,6 +102,7 @@ def lmsw(cpu):
 def clts(cpu):
     need_cpl0(cpu)
     cpu.cr0 &= ~S.TS
+    update_mode(cpu)
 
 
 @kernel
