@@ -219,13 +219,14 @@ class Processor:
         for i in range(16):
             cpu.reg[i] = 0
         for n in S.ARCHITECTURAL:
-            if n not in ("reg", "segment", "dr", "a20"):
+            if n not in ("reg", "segment", "dr", "a20", "st"):
                 setattr(cpu, n, 0)
         cpu.reg[S.EDX] = 0x611
         cpu.cr0, cpu.cf, cpu.carries, cpu.result = S.ET | S.NW | S.CD, *F.from_image(0)
         cpu.idt_limit = cpu.gdt_limit = 0xFFFF
         for i in range(8):
-            cpu.dr[i] = 0
+            cpu.dr[i] = cpu.st[i].significand = cpu.st[i].exponent = 0
+        cpu.fcw, cpu.ftw = 0x40, 0xFF
         cpu.dr[6], cpu.dr[7] = 0xFFFF0FF0, 0x400
         for s in range(8):
             SEG.set_segment(cpu, s, 0, 0, 0xFFFF, 0x82 if s >= S.LDTR else SEG.REAL_DATA)
