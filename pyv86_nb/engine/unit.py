@@ -5,7 +5,8 @@ module, share what they call, and are written as machine code.  Each is reached 
 
     i64 f(i64 record, i64 a, i64 b, i64 c, i64 now)
 
-whatever it takes: a function of (record, x, now) is given a as x.  The record is the address of a numpy record.
+whatever it takes: a function of (record, x, now) is given a as x.  The record is the address of a numpy record; a function
+without one (its dtype is None) takes the words alone.
 """
 import contextlib
 import ctypes
@@ -20,9 +21,9 @@ from numba import _dynfunc, types
 from numba.core import compiler_lock
 from numba.core.ccallback import _CFuncCompiler
 from numba.core.codegen import CPUCodeLibrary
-from numba.core.cpu import CPUContext
 from numba.core.compiler import Compiler
 from numba.core.compiler_machinery import PassManager, _pass_registry
+from numba.core.cpu import CPUContext
 from numba.core.lowering import BaseLower
 from numba.core.registry import cpu_target
 from numba.core.typed_passes import NativeLowering, NoPythonBackend, NopythonTypeInference, PreLowerStripPhis
@@ -59,7 +60,7 @@ def addresses(functions):
 
 def file_name(functions):
     """Where the unit of these functions is kept."""
-    what = "\n".join(f"{n} {d.descr} {k}" for n, (_, d, k) in sorted(functions.items()))
+    what = "\n".join(f"{n} {d.descr if d else d} {k}" for n, (_, d, k) in sorted(functions.items()))
     return f"unit-{hashlib.sha256(what.encode()).hexdigest()[:24]}.o"
 
 
@@ -145,9 +146,9 @@ def _build(functions):
     whole = llvm.parse_assembly("")
     shims, seen = ir.Module(), set()
     for name, (f, dtype, between) in functions.items():
-        args = numba.from_dtype(dtype), *[types.int64] * (between + 1)
+        args = (numba.from_dtype(dtype), *[types.int64] * (between + 1)) if dtype else (types.int64,) * between
         result = _Compiler(f, cpu_target, cache.OPTIONS, {}, Compiler).compile(args, None)
-        _shim(shims, context, name, result.fndesc, between)
+        _shim(shims, context, name, result.fndesc, between, dtype)
         _link(whole, result.library, seen)
     whole.link_in(llvm.parse_assembly(str(shims)))
     for f in whole.functions:
@@ -169,7 +170,7 @@ def _link(whole, library, seen):
     for other in library._linking_libraries: _link(whole, other, seen)
 
 
-def _shim(module, context, name, fndesc, between):
+def _shim(module, context, name, fndesc, between, dtype):
     """The door of one function: C's calling convention outside, numba's inside."""
     inner_type = context.call_conv.get_function_type(fndesc.restype, fndesc.argtypes)
     inner = ir.Function(module, inner_type, fndesc.llvm_func_name)
@@ -177,8 +178,10 @@ def _shim(module, context, name, fndesc, between):
     b = ir.IRBuilder(outer.append_basic_block())
     result = b.alloca(inner_type.args[0].pointee)
     error = b.alloca(inner_type.args[1].pointee)
-    record = b.inttoptr(outer.args[0], inner_type.args[2])
-    b.call(inner, [result, error, record, *outer.args[1:1 + between], outer.args[4]])
+    b.store(ir.Constant(inner_type.args[1].pointee, None), error)        # a `try` inside asks whether an exception is on its way
+    if dtype: given = b.inttoptr(outer.args[0], inner_type.args[2]), *outer.args[1:1 + between], outer.args[4]
+    else: given = outer.args[:between]
+    b.call(inner, [result, error, *given])
     if fndesc.restype == types.none: b.ret(I64(0))
     elif isinstance(fndesc.restype, (types.Integer, types.Boolean)):
         v = b.load(result)
