@@ -33,7 +33,8 @@ class Form:
         r = self.row
         named = r.name if r.step in BY_NAME else ""
         wide = (r.bits, r.aligned, r.reads, r.host, r.operands) if r.bits else ()
-        return (*wide, r.step, r.meaning, r.keep, r.sw, r.third, r.writes, named, self.w, self.dst, self.src, self.flags, self.cc, self.stack, self.aw)
+        return (*wide, r.step, r.meaning, r.keep, r.sw, r.third, r.writes, named,
+                self.w, self.dst, self.src, self.flags, self.cc, self.stack, self.aw)
 
 
 BY_NAME = (steps.carry, steps.direction, steps.bit_scan, steps.decimal, steps.ascii_adjust)
