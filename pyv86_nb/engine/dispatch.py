@@ -124,8 +124,8 @@ def user_entry(cpu, linear, user):
 
 @kernel
 def begin_bounce(cpu, t, at, linear, size, write, user):
-    """Lay the operand of record `at` into the bounce buffer and lead the TLB there.  The record to go on at, in the twin of
-    the instruction; or FAULTED."""
+    """Lay the operand of record `at` into the bounce buffer, by words of at most 4 bytes, and lead the TLB there.  The record to
+    go on at, in the twin of the instruction; or FAULTED."""
     r = t.records[at]
     n = min(size, 4096 - (linear & 4095))
     first = try_physical(cpu, linear, write, user)
@@ -142,7 +142,8 @@ def begin_bounce(cpu, t, at, linear, size, write, user):
     if write == 0 or t.rows[r.row][D.READS]:
         cpu.budget -= 1                                 # the time of an access is that after its instruction
         if n == size:
-            poke(t.state_at + BOUNCE, 8, device_read(cpu, first, size))
+            for i in range(0, size, 4):
+                poke(t.state_at + BOUNCE + i, min(4, size - i), device_read(cpu, first + i, min(4, size - i)))
         else:
             for i in range(size):
                 poke(t.state_at + BOUNCE + i, 1, device_read(cpu, first + i if i < n else second + i - n, 1))
@@ -165,7 +166,8 @@ def end_bounce(cpu, t, done):
     if cpu.bounced == 2 and done:
         n, buffer = min(size, 4096 - (linear & 4095)), t.state_at + BOUNCE
         if n == size:
-            device_write(cpu, cpu.bounce_first, size, peek(buffer, size))
+            for i in range(0, size, 4):
+                device_write(cpu, cpu.bounce_first + i, min(4, size - i), peek(buffer + i, min(4, size - i)))
         else:
             for i in range(size):
                 device_write(cpu, cpu.bounce_first + i if i < n else cpu.bounce_second + i - n, 1, peek(buffer + i, 1))

@@ -1,6 +1,6 @@
 """Processor models: what CPUID says and, for that, which instructions, CR4 bits and MSRs there are.   SDM vol. 2, CPUID.
 
-A model lists what the real one has; offered is what of it also WORKS here, no more.  An opcode row `needs` a feature by name; where
+A model lists what the real one has; offered is what of it also WORKS here, no more.  An opcode row names the feature it is of; where
 it is not offered the opcode is undefined.  The APIC is the board's to offer.
 
     486         i486DX4, the first with CPUID         pentium     Pentium (P54C)         pentium3   Pentium III (Coppermine)
@@ -25,7 +25,7 @@ OFFERS = {n: 1 << i for i, n in enumerate(FEATURES)}
 SEP, MTRR, PAT, NX, APIC, RDTSCP, ARCH_CAPABILITIES, P6 = (
     OFFERS[n] for n in ("sep", "mtrr", "pat", "nx", "apic", "rdtscp", "arch_capabilities", "p6"))
 
-WORKS = set("pse tsc msr pae cx8 apic sep mtrr pge cmov pat pse36 nx smep umip rdrand rdseed rdtscp arch_capabilities p6".split())
+WORKS = set("pse tsc msr pae cx8 apic sep mtrr pge cmov pat pse36 nx smep smap umip rdrand rdseed rdtscp lzcnt popcnt movbe arch_capabilities p6".split())
 
 PENTIUM = "fpu vme de pse tsc msr cx8 apic"
 PENTIUM3 = PENTIUM + " pae sep mtrr pge cmov pat pse36 mmx fxsr sse p6"
@@ -106,11 +106,6 @@ def leaves(model: str, names: set[str]) -> list[tuple[int, int, int, int, int, i
                  *((leaf, -1, 0, 0, 0, 0) for leaf in (0x80000005, 0x80000006, 0x80000007)),
                  (0x80000008, -1, S.PHYSICAL_BITS | 32 << 8, 0, 0, 0)]
     return rows
-
-
-def undefined(rows, names: set[str]) -> list[int]:
-    """Numbers of the opcode rows that a processor with these features has not."""
-    return [i for i, r in enumerate(rows) if r.needs and r.needs not in names]
 
 
 def configure(cpu, model: str, names: set[str]) -> None:

@@ -19,9 +19,8 @@ from .bus import NEVER
 from .exceptions import NAMES, Fault
 from .interrupt import eflags
 from .isa import flags as F
-from .isa.opcodes import OPCODES
 from .memory import PAGE, PhysicalMemory
-from .models import MODELS, configure, offered, undefined
+from .models import MODELS, configure, offered
 from .paging import PAGE_ADDRESS, flush_address_space, set_cr3, walk
 from .plain import Plain
 from .raw import (
@@ -152,9 +151,7 @@ class Processor:
     @staticmethod
     def _of_model(tables, features):
         """The decoder's tables without the opcodes that this model lacks."""
-        look = tables[0].copy()
-        look[np.isin(look, undefined(OPCODES, features))] = -1
-        return look, *tables[1:]
+        return decode.opcode_map(features), *tables[1:]
 
     def _load(self, mode, features):
         where, tables, special, st, pieces, addresses, self._engine = parts(mode)
@@ -242,6 +239,7 @@ class Processor:
         cpu.pat, cpu.misc_enable = PAT_RESET, 1
         cpu.cr0, cpu.cf, cpu.carries, cpu.result = S.ET | S.NW | S.CD, *F.from_image(0)
         cpu.idt_limit = cpu.gdt_limit = 0xFFFF
+        cpu.fcw, cpu.ftw = 0x40, 0xFF
         cpu.dr[6], cpu.dr[7] = 0xFFFF0FF0, 0x400
         for s in range(8):
             SEG.set_segment(cpu, s, 0, 0, 0xFFFF, 0x82 if s >= S.LDTR else SEG.REAL_DATA)

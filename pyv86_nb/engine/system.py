@@ -8,7 +8,7 @@ from .isa import flags as F
 from .isa import shift
 from .isa.words import sx
 from .paging import flush_address_space, invalidate, load_pdptes, set_cr3
-from .segmentation import get_operand, need_cpl0, put_register, put_word, set_windows, set_zf, update_mode
+from .segmentation import get_operand, need_cpl0, need_umip, put_register, put_word, set_windows, set_zf, update_mode
 
 CR0_BITS = S.PE | S.MP | S.EM | S.TS | S.NE | S.WP | S.AM | S.NW | S.CD | S.PG
 FLUSHING = S.PSE | S.PAE | S.PGE | S.SMEP | S.SMAP       # of CR4
@@ -95,6 +95,7 @@ def mov_from_debug(cpu):
 
 @kernel
 def smsw(cpu):
+    need_umip(cpu)
     put_word(cpu, cpu.cr0)
 
 
