@@ -214,6 +214,7 @@ def test_sysenter_without_a_segment(m):
     m.memory.write(13 * 4, b"\x00\x90\x00\x00")
     m.memory.write(0x9000, b"\xf4")
     m.p.cpu.halted = 0
+    m.p.set("idtr", (0, 0x3FF))
     m.p.set("cs", CODE >> 4)
     m.p.set("eip", 0)
     m.p.run(10)
