@@ -26,6 +26,7 @@ class Row:
     lock: bool = False            # LOCK is allowed, with a destination in memory
     kernel: str = ""
     fixed: int = 0                # width, where the operand size says nothing
+    feature: str = ""             # the CPUID feature without which the opcode is undefined (models.py)
     bits: int = 0                 # MMX, SSE: of the operand that may be in memory
     aligned: bool = False         # it must lie on 16 bytes
     unit: str = ""               # what the system must have enabled for it: "mmx", "sse"
