@@ -48,7 +48,7 @@ class Guest:
         memory.map(0, 1 << 16, 0, 0)
         self.p, self.ram = Processor(memory, tier), memory.ram
         self.p.flat()
-        self.p.set("cr4", S.OSFXSR | S.OSXMMEXCPT)
+        self.p.cpu.cr4 = S.OSFXSR | S.OSXMMEXCPT
         self.p.set("cr0", S.PE | S.NE)
         self.fresh = self.p.array.copy()
 
