@@ -222,7 +222,7 @@ def assemble(o: Options, disks: list[Any]) -> Machine:
     board = at_pc(memory, fda=drive_type(disks[0]) or "1.44M", fdb=drive_type(disks[1]), ide=kinds(hard, cd),
                   disks=[hard_disk.geometry(d) if d is not None else None for d in hard], boot=o.boot, rtc_start=start, bios=bios,
                   vga_bios=vga_bios, clock=Clock(ips=o.ticks_per_second))
-    processor = Processor(memory, tier, board)
+    processor = Processor(memory, tier, board, model=o.cpu, seed=o.seed)
     if o.bare:
         (processor.flat if o.bare == "flat" else processor.real)()
     machine = Machine(memory, board, processor)
