@@ -15,9 +15,9 @@ from .attend import attend
 from .code import CODE, LONGEST_BLOCK
 from .exceptions import DB, DIVIDE, GP, NEEDS_PYTHON, SS
 from .fetch import fetch_page
-from .interrupt import raise_exception
 from .isa import flags as F
-from .kernels import do_kernel, ends_single_step
+from .kernels import ends_single_step
+from .out_of_line import raise_exception, try_kernel
 from .paging import walk
 from .raw import enter, num, peek, poke, record_at
 from .reasons import GO_ON, PYTHON_STEP, TRIPLE_FAULT
@@ -34,15 +34,6 @@ SS_BASE = B.BASE0 + S.SS * R.SEGMENT_STRIDE
 
 
 # WITH EXCEPTIONS TURNED INTO ANSWERS
-
-@kernel
-def try_kernel(cpu, k):
-    try:
-        do_kernel(cpu, k)
-    except Exception:
-        return FAULTED
-    return 0
-
 
 @kernel
 def try_find(cpu):
@@ -316,7 +307,7 @@ def run(cpu, t):
             rec = locate(cpu, t, stepping or cpu.shadow != 0)
             if rec == FAULTED:
                 link = forward = -1
-                if not raise_exception(cpu, True):
+                if not raise_exception(cpu):
                     return TRIPLE_FAULT
                 continue
             if cpu.found != SCRATCH:
@@ -360,7 +351,7 @@ def run(cpu, t):
         elif why == R.KERNEL:
             number = set_instruction(cpu, t, at)
             t.kernels[number] += 1
-            if try_kernel(cpu, number) == 0:
+            if try_kernel(cpu, number):
                 cpu.eip = cpu.next
             else:
                 cpu.budget += 1
@@ -409,5 +400,5 @@ def run(cpu, t):
             cpu.vector, cpu.error, faulted = DB, 0, True
         if faulted:
             link = forward = -1
-            if not raise_exception(cpu, True):
+            if not raise_exception(cpu):
                 return TRIPLE_FAULT

@@ -11,8 +11,8 @@ import os
 import llvmlite.binding as llvm
 import numpy as np
 
+from . import bus, decode, dispatch, door, forms, kernels, reasons, stencils, unit
 from . import code as C
-from . import decode, dispatch, door, forms, reasons, stencils, unit
 from . import segmentation as SEG
 from . import state as S
 from .bus import NEVER
@@ -59,7 +59,7 @@ def no_board(d, what, address, size, value):
     return (1 << 8 * size) - 1 if what & 255 in (PORT_READ, MEMORY_READ) else 0
 
 
-FUNCTIONS = {"run": (run_entry, S.CPU, 1), "no_board": (no_board, door.DOOR, 3), **door.FUNCTIONS}
+LOOP = {"run": (run_entry, S.CPU, 1), "no_board": (no_board, door.DOOR, 3), **door.FUNCTIONS}
 _parts: dict = {}
 
 
@@ -143,7 +143,9 @@ class Processor:
 
     def _load(self, mode):
         where, self._tables, special, st, pieces, addresses, self._engine = parts(mode)
-        at = unit.addresses(FUNCTIONS)
+        at = unit.addresses(LOOP) | unit.addresses(kernels.UNIT)
+        for name in kernels.UNIT:
+            setattr(self.cpu, f"{name}_at", at[name])
         self._run = RUN(at["run"])
         self._code = np.zeros(1, C.CODE)
         t = self._code[0]
@@ -381,10 +383,10 @@ class Processor:
             return 0
         self._tell_trace()
         if verb == FRAME:
-            door.T.note_frame(board.bus.address, address)
+            bus.wires().note_frame(board.bus.address, address)
             return 0
         if verb == IRET:
-            door.T.note_iret(board.bus.address, address)
+            bus.wires().note_iret(board.bus.address, address)
             return 0
         board.clock.now = self.now
         if verb == PORT_READ:
