@@ -9,7 +9,7 @@ zero".  The *cores* have no branches: handlers are made from them too.
 from .wide import LOWEST, add_pairs, bit, clz, less_pairs, lsr, semantic, shift_left, shift_right, subtract_pairs, ult, umulh, wrap
 from .words import pick, udivmod
 
-IE, DE, ZE, OE, UE, PE, SF, C0, C1, C2, C3 = 1, 2, 4, 8, 16, 32, 64, 0x100, 0x200, 0x400, 0x4000
+IE, DE, ZE, OE, UE, PE, SF, ES, C0, C1, C2, C3, B = 1, 2, 4, 8, 16, 32, 64, 128, 0x100, 0x200, 0x400, 0x4000, 0x8000
 BIAS, LARGEST = 16383, 0x7FFE                           # the exponent of 1, and of the largest finite numbers
 WRAP = 24576                                            # what unmasked overflow and underflow move the exponent by
 INDEFINITE = LOWEST | 1 << 62                           # the significand of the NaN that stands for an invalid operation
