@@ -201,7 +201,7 @@ def assemble(o: Options, disks: list[Any]) -> Machine:
     start = o.rtc or (datetime.datetime.now() if o.clock == "wall" else datetime.datetime(2000, 1, 1))
     board = at_pc(memory, fda=drive_type(disks[0]) or "1.44M", fdb=drive_type(disks[1]), boot=o.boot, rtc_start=start, bios=bios,
                   vga_bios=vga_bios, clock=Clock(ips=o.ticks_per_second))
-    processor = Processor(memory, tier, board)
+    processor = Processor(memory, tier, board, model=o.cpu, seed=o.seed)
     if o.bare:
         (processor.flat if o.bare == "flat" else processor.real)()
     machine = Machine(memory, board, processor)

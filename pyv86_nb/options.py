@@ -21,7 +21,7 @@ LEAST_MIPS = 1.2                                         # an 8254 pulse lasts o
 TIERS = ("auto", "python", "threaded", "native")
 CLOCKS = ("auto", "virtual", "wall")
 BARE = {False: "", True: "flat", "flat": "flat", "real": "real"}
-CPUS = ("max",)
+CPUS = ("486", "pentium", "pentium3", "pentium4", "max")
 LATER = {"hda": None, "hdb": None, "hdc": None, "hdd": None, "cdrom": None, "kernel": None, "initrd": None, "cmdline": ""}
 BOOT_LETTERS = {"a": "floppy", "c": "disk", "d": "CD"}
 
