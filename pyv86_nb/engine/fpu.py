@@ -23,6 +23,7 @@ from .isa import real80_functions as X
 from .isa import transcendental as T
 from .isa.wide import LOWEST, wrap
 from .isa.x87 import AN_INTEGER_16, AN_INTEGER_32, AN_INTEGER_64, A_DECIMAL, A_DOUBLE, A_REAL, A_SINGLE, CONSTANTS
+from .models import FPU
 from .raw import IGNNE, PIN, io
 from .strings import AGAIN
 
@@ -563,6 +564,8 @@ def control_form(cpu, code, i):
 def x87(cpu):
     """The instruction whose opcode and ModRM are in cpu.immediate."""
     need_fpu(cpu)
+    if cpu.offers & FPU == 0:                           # without a coprocessor nobody answers
+        return
     fop = cpu.immediate
     code, memory = fop >> 8 << 3 | fop >> 3 & 7, fop & 0xC0 != 0xC0
     if memory:

@@ -3,6 +3,7 @@ from numba.extending import register_jitable as kernel
 
 from . import state as S
 from .isa import real80 as R
+from .models import FPU
 from .raw import FERR, PORT_WRITE, io
 
 STATUS = 0x477F                                         # of the status word, what cpu.fsw holds besides ES and B
@@ -68,8 +69,8 @@ def note(cpu, flags):
 
 @kernel
 def is_direct(cpu):
-    """Whether x87 instructions may be done by handlers: no look at CR0, no unmasked exception."""
-    return cpu.cr0 & (S.EM | S.TS) == 0 and cpu.fcw & 0x3F == 0x3F
+    """Whether x87 instructions may be done by handlers: there is an FPU, CR0 does not want to be asked, no exception is unmasked."""
+    return cpu.cr0 & (S.EM | S.TS) == 0 and cpu.fcw & 0x3F == 0x3F and cpu.offers & FPU != 0
 
 
 @kernel
