@@ -9,6 +9,7 @@ from numba.extending import register_jitable as kernel
 from . import state as S
 from .access import is_user, logical, probe, read, write
 from .exceptions import GP, NP, SS, fault
+from .fpu_state import is_direct
 from .isa import flags as F
 
 ACCESSED, WRITABLE, EXPAND_DOWN, CODE_TYPE, S_BIT, P_BIT, BIG, GRANULAR = 1, 2, 4, 8, 16, 128, 0x4000, 0x8000
@@ -116,6 +117,8 @@ def update_mode(cpu):
         mode |= S.A20
     if cpu.cr4 & S.OSFXSR and cpu.cr0 & (S.EM | S.TS) == 0:
         mode |= S.SSE
+    if is_direct(cpu):
+        mode |= S.FPU
     cpu.mode = mode | code.limit << S.LIMIT_SHIFT
     cpu.moved = 1
 

@@ -1,7 +1,7 @@
 """Wide words: the 64 or 128 bits of an MMX or XMM register, known.   SDM vol. 1, 4.6, 9.2 and 10.2.
 
 A lane is a word as everywhere, a bit pattern cut to its width w, and lane 0 is the lowest.  A meaning says what happens to one
-lane; `each` does it to all of them, here in a loop.  engine/wide.py has the same methods for bits that are not known yet, where
+lane; `each` does it to all of them, here in a loop.  engine/lanes_llvm.py has the same methods for bits that are not known yet, where
 a lane of the text is a vector of LLVM's and all of them are done at once.
 """
 

@@ -26,6 +26,10 @@ class Row:
     lock: bool = False            # LOCK is allowed, with a destination in memory
     kernel: str = ""
     fixed: int = 0                # width, where the operand size says nothing
+    fpu: int = 0                  # x87, with a handler for the ordinary case: 1, or 2 when it writes memory
+    rm: tuple = tuple(range(8))   # the r/m fields of the register form
+    pops: int = 0                 # registers of the FPU that are popped
+    cc: int = 0                   # what tells handlers of one step apart
     feature: str = ""             # the CPUID feature without which the opcode is undefined (models.py)
     bits: int = 0                 # MMX, SSE: of the operand that may be in memory
     aligned: bool = False         # it must lie on 16 bytes
