@@ -145,7 +145,7 @@ def test_data_breakpoint(m, at, length, size, kind):
     register = {1: "cl", 2: "cx", 4: "ecx"}[size]
     for offset in range(8):
         hit = offset < at + length and at < offset + size
-        for text, reads, writes in ((f"mov [eax], {register}", 0, 1), (f"mov {register}, [eax]", 1, 0), (f"add [eax], {register}", 1, 1)):
+        for text, writes in ((f"mov [eax], {register}", 1), (f"mov {register}, [eax]", 0), (f"add [eax], {register}", 1)):
             m.p.set("dr6", CLEAR)
             end = m.run(f"{text}; after: nop; int 0x80", eax=DATA + offset, ecx=0)
             if hit and (writes or kind == ACCESS):
