@@ -26,8 +26,9 @@ def hits_of(cpu, address, size, kinds):
     """Which enabled breakpoints of these kinds the bytes touch, as bits 0-3 of DR6."""
     found, dr7 = 0, cpu.dr[7]
     for n in range(4):
-        if dr7 >> 2 * n & 3 and kinds >> (dr7 >> 16 + 4 * n & 3) & 1:
-            length = LENGTHS >> 4 * (dr7 >> 18 + 4 * n & 3) & 15
+        kind = dr7 >> 16 + 4 * n & 3
+        if dr7 >> 2 * n & 3 and kinds >> kind & 1:
+            length = LENGTHS >> 4 * (dr7 >> 18 + 4 * n & 3) & 15 if kind else 1          # of code LEN is to be 0, and means nothing
             first = cpu.dr[n] & -length
             if first < address + size and address < first + length:
                 found |= 1 << n

@@ -10,6 +10,7 @@ from . import state as S
 from .access import is_user, load, logical, probe, read, write
 from .debug import EXECUTE, armed
 from .exceptions import GP, NP, SS, fault
+from .fpu_state import is_direct
 from .isa import flags as F
 
 ACCESSED, WRITABLE, EXPAND_DOWN, CODE_TYPE, S_BIT, P_BIT, BIG, GRANULAR = 1, 2, 4, 8, 16, 128, 0x4000, 0x8000
@@ -119,6 +120,8 @@ def update_mode(cpu):
         mode |= S.ALIGN
     if armed(cpu, EXECUTE):
         mode |= S.BREAKS
+    if is_direct(cpu):
+        mode |= S.FPU
     cpu.mode = mode | code.limit << S.LIMIT_SHIFT
     cpu.moved = 1
 
