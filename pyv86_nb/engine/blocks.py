@@ -441,18 +441,17 @@ def register(t, physical, eip, mode, n, first, size, second):
 
 
 @kernel
-def set_lines(cpu, physical, size):
-    last = min(physical + size - 1, physical | 4095)
-    first, last = physical >> S.LINE, last >> S.LINE
+def set_bits_of_code(cpu, physical, size):
+    first, last = physical, min(physical + size - 1, physical | 4095)
     for word in range(first >> 6, (last >> 6) + 1):
-        at = cpu.code_lines + 8 * word
+        at = cpu.code_bits + 8 * word
         poke(at, 8, peek(at, 8) | bits_between(max(first - 64 * word, 0), min(last - 64 * word, 63)))
 
 
 @kernel
-def clear_lines(cpu, page):
-    for word in range(S.LINE_WORDS):
-        poke(cpu.code_lines + 8 * (page * S.LINE_WORDS + word), 8, 0)
+def clear_bits_of_code(cpu, page):
+    for word in range(S.CODE_WORDS):
+        poke(cpu.code_bits + 8 * (page * S.CODE_WORDS + word), 8, 0)
 
 
 @kernel
@@ -460,8 +459,8 @@ def watch(cpu, t, physical, size):
     """Code was translated from here: writes to the page must be looked at from now on."""
     page = physical >> 12
     poke(cpu.page_flags + page, 1, peek(cpu.page_flags + page, 1) | S.CODE)
-    forget_writes(cpu, page)                            # also those to a window of the page in which there was no code yet
-    set_lines(cpu, physical, size)
+    forget_writes(cpu, page)                            # also those to a stretch of the page in which there was no code yet
+    set_bits_of_code(cpu, physical, size)
 
 
 @kernel
@@ -471,8 +470,8 @@ def forget_writes(cpu, page):
     host = cpu.host + ((frame - 1) << 12)
     for i in range(2 * S.TLB_SIZE):
         entry = cpu.tlb[i]
-        if entry.write != S.INVALID and entry.host + (entry.write & 0xFFFFF000) == host:
-            entry.write = S.INVALID
+        if entry.host + (entry.first & 0xFFFFF000) == host:
+            entry.room = 0
 
 
 @kernel
@@ -498,7 +497,7 @@ def drop_written(cpu, t, physical, size):
     data between its code."""
     page = physical >> 12
     b, keep = num(t.page_first[page]), 0
-    clear_lines(cpu, page)
+    clear_bits_of_code(cpu, page)
     while b:
         k = t.blocks[b]
         following = k.next
@@ -506,7 +505,7 @@ def drop_written(cpu, t, physical, size):
             if k.physical < physical + size and physical < k.physical + k.size:
                 drop(t, b)
             else:
-                set_lines(cpu, k.physical, k.size)
+                set_bits_of_code(cpu, k.physical, k.size)
                 k.next = keep
                 keep = b
         b = following
@@ -535,7 +534,7 @@ def flush(cpu, t):
             t.buckets[bucket(k.physical, k.eip, k.mode)] = 0
         flags = peek(cpu.page_flags + page, 1)
         poke(cpu.page_flags + page, 1, flags & ~S.CODE)
-        clear_lines(cpu, page)
+        clear_bits_of_code(cpu, page)
     for i in range(S.JUMPS_SIZE):
         cpu.jumps[i].tag = -1
     t.nblock, t.nrec, t.hot, t.cold = 1, 1, t.hot0, COLD_AT

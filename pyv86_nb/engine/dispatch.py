@@ -10,7 +10,7 @@ from . import blocks as B
 from . import decode as D
 from . import records as R
 from . import state as S
-from .access import DEVICE, DONE, WHOLE_PAGE, device_read, device_write, fill, is_user
+from .access import DEVICE, DONE, device_read, device_write, fill, is_user
 from .attend import attend
 from .code import CODE, LONGEST_BLOCK
 from .exceptions import DB, DIVIDE, GP, NEEDS_PYTHON, SS
@@ -140,9 +140,8 @@ def begin_bounce(cpu, t, at, linear, size, write, user):
                 poke(t.state_at + BOUNCE + i, 1, device_read(cpu, first + i if i < n else second + i - n, 1))
         cpu.budget += 1
     entry, tag = user_entry(cpu, linear, user), (linear + size - 1) & 0xFFFFF000
-    cpu.saved_read, cpu.saved_write, cpu.saved_host, cpu.saved_window = entry.read, entry.write, entry.host, entry.window
-    entry.read, entry.write, entry.host = tag, tag if write else S.INVALID, t.state_at + BOUNCE - linear
-    entry.window = WHOLE_PAGE
+    cpu.saved_read, cpu.saved_first, cpu.saved_host, cpu.saved_room = entry.read, entry.first, entry.host, entry.room
+    entry.read, entry.first, entry.room, entry.host = tag, linear, size if write else 0, t.state_at + BOUNCE - linear
     cpu.bounced, cpu.bounce_first, cpu.bounce_second = 2 if write else 1, first, second
     cpu.bounce_linear, cpu.bounce_size = linear, size
     return into
@@ -153,7 +152,7 @@ def end_bounce(cpu, t, done):
     """The buffer to where it belongs, if the instruction wrote it, and the TLB entry as it was."""
     linear, size = cpu.bounce_linear, cpu.bounce_size
     entry = user_entry(cpu, linear, is_user(cpu))
-    entry.read, entry.write, entry.host, entry.window = cpu.saved_read, cpu.saved_write, cpu.saved_host, cpu.saved_window
+    entry.read, entry.first, entry.host, entry.room = cpu.saved_read, cpu.saved_first, cpu.saved_host, cpu.saved_room
     if cpu.bounced == 2 and done:
         n, buffer = min(size, 4096 - (linear & 4095)), t.state_at + BOUNCE
         if n == size:

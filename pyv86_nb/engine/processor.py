@@ -128,7 +128,7 @@ class Processor:
         words = memoryview(self.array.view(np.int64))
         self.cpu = View(words, words.cast("B").cast("I"))
         self.cpu.board_io = self._board_io if board is not None else (lambda *a: no_board(None, *a))
-        for name in ("read_frame", "write_frame", "region", "code_lines"):
+        for name in ("read_frame", "write_frame", "region", "code_bits"):
             setattr(self.cpu, name, getattr(memory, name).ctypes.data)
         self.cpu.host, self.cpu.page_flags = memory.host.ctypes.data, memory.flags.ctypes.data
         memory.changed, memory.written = self._map_changed, self._written

@@ -20,8 +20,9 @@ INVALID = 1                                             # a tag that no page has
 
 WINDOW = np.dtype([("first", "i8"), ("last", "i8")])
 SEGMENT = np.dtype([("base", "i8"), ("read", WINDOW), ("write", WINDOW), ("limit", "i8"), ("rights", "i8")])
-# tags; host address minus linear address; what of a write's address is compared: the page, or less where the page has code
-TLB = np.dtype([("read", "u4"), ("write", "u4"), ("host", "i8"), ("window", "u4"), ("unused", "u4"), ("unused2", "i8")])
+# the page that may be read; the first byte that may be written, and how many from there: the page, or less where it has code;
+# host address minus linear address
+TLB = np.dtype([("read", "u4"), ("first", "u4"), ("host", "i8"), ("room", "i8"), ("unused", "i8")])
 FETCH = np.dtype([("page", "i8"), ("frame", "i8")])                        # linear page | user << 20, physical page
 REAL = np.dtype([("significand", "i8"), ("exponent", "i8")])              # exponent: sign and exponent, 16 bits; 80 bits in a row
 JUMP = np.dtype([("tag", "i8"), ("code", "i8")])                           # context << 32 | EIP, where its code is
@@ -53,11 +54,11 @@ CPU = np.dtype([
     # leaving native code: record, address, size
     ("pc", I8), ("address", I8), ("access", I8), ("bounce", I8, (2,)),
     ("bounced", I8), ("bounce_linear", I8), ("bounce_size", I8), ("bounce_first", I8), ("bounce_second", I8),
-    ("saved_read", I8), ("saved_write", I8), ("saved_host", I8), ("saved_window", I8), ("found", I8),
+    ("saved_read", I8), ("saved_first", I8), ("saved_host", I8), ("saved_room", I8), ("found", I8),
     # caches, all derived: cleared on restore
     ("mode", I8), ("context", I8), ("contexts", I8), ("generation", I8), ("stale", I8, (STALE,)), ("stales", I8),
     ("tlb_at", I8), ("host", I8), ("read_frame", I8), ("write_frame", I8), ("region", I8), ("page_flags", I8),
-    ("code_lines", I8), ("memory_size", I8), ("pages", I8), ("io", I8), ("io_data", I8),
+    ("code_bits", I8), ("memory_size", I8), ("pages", I8), ("io", I8), ("io_data", I8),
     ("kernel_at", I8), ("exception_at", I8), ("interrupt_at", I8), ("tlb", TLB, (2 * TLB_SIZE,)),
     ("fetch", FETCH, (FETCH_SIZE,)), ("jumps", JUMP, (JUMPS_SIZE,)), ("known_contexts", CONTEXT, (CONTEXTS,)),
 ])
@@ -81,7 +82,7 @@ def offset(name, field=None, index=0):
 PE, MP, EM, TS, ET, NE, WP, AM, NW, CD, PG = 1, 2, 4, 8, 16, 32, 1 << 16, 1 << 18, 1 << 29, 1 << 30, 1 << 31
 VME, PVI, TSD, DE, PSE, PAE, MCE, PGE = 1, 2, 4, 8, 16, 32, 64, 128
 
-LINE, LINE_WORDS = 2, 16                                # code is remembered by lines of 4 bytes: 16 words of bits a page
+CODE_WORDS = 64                                         # code is remembered by bytes: 64 words of bits a page
 # page_flags, by physical page
 CODE, DIRTY, SLOW = 1, 2, 4                             # translated blocks here; written since the last look
 

@@ -41,7 +41,7 @@ def flush_address_space(cpu):
     """Everything that depends on CR3 and its friends: both TLBs, and what is known of jumps."""
     for i in range(2 * S.TLB_SIZE):
         cpu.tlb[i].read = S.INVALID
-        cpu.tlb[i].write = S.INVALID
+        cpu.tlb[i].room = 0
     for i in range(S.FETCH_SIZE):
         cpu.fetch[i].page = -1
     cpu.generation += 1
