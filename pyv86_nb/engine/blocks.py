@@ -189,16 +189,16 @@ def plan_kernel(t, k, cpu, d, r, left):
 
 
 @kernel
-def is_simple(d, r, mode):
-    """Kernels that are handlers outside protected mode: loads of ES, DS, FS, GS (not of SS: interrupts wait for the
-    instruction after that), and CLI in real mode."""
+def is_simple(d, r, mode, last):
+    """Kernels that are handlers outside protected mode: loads of segment registers, and CLI in real mode.  Interrupts wait for the
+    instruction after a load of SS: within a block they do, and a load that is the last of its block is done by the kernel."""
     k = r[D.KERNEL]
     if mode & S.UNPROTECTED == 0:
         return False
     if k == CLI_KERNEL:
         return mode & S.V86 == 0
     if k == MOV_SEGMENT_KERNEL or k == POP_SEGMENT_KERNEL:
-        return d[D.RA] == S.ES or S.DS <= d[D.RA] <= S.GS
+        return d[D.RA] == S.ES or S.DS <= d[D.RA] <= S.GS or (d[D.RA] == S.SS and not last)
     return k == LOAD_FAR_KERNEL and d[D.WI] == 1 and d[D.IMM] != S.SS
 
 
@@ -260,7 +260,7 @@ def translate(cpu, t, eip, physical, cap, keep):
         used += d[D.LEN]
         n += 1
         r = t.rows[d[D.ROW]]
-        if (r[D.ENDS] and not is_simple(d, r, mode)) or (d[D.ROW] == PUSHF_ROW and mode & S.V86):
+        if (r[D.ENDS] and not is_simple(d, r, mode, n == cap)) or (d[D.ROW] == PUSHF_ROW and mode & S.V86):
             break
     p &= 0xFFFFFFFF
     live_flags(t, n)
@@ -286,7 +286,7 @@ def plan_block(cpu, t, n, eip, after_last):
         left, after = n - i, (d[D.EIP] + d[D.LEN]) & 0xFFFFFFFF
         e = r[D.ENDS]
         size = D.size_of(d, r)
-        if is_simple(d, r, mode):
+        if is_simple(d, r, mode, i + 1 == n):
             k = plan_simple(t, k, mode, d, r, left)
             i += 1
             continue
