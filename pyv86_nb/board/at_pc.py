@@ -7,10 +7,14 @@ from typing import Any
 from ..devices import i440fx, piix3, piix4_pm, vga
 from ..devices.chip import Socket
 from ..devices.clock import Clock
+from ..devices.coprocessor_error import CoprocessorError
 from ..devices.debug_ports import DebugPorts
 from ..devices.dma_8237 import Channel, Dma8237
 from ..devices.fdc_82077 import Fdc82077
 from ..devices.fw_cfg import RAM, FwCfg, e820
+from ..devices.ide_channel import IdeChannel
+from ..devices.ide_drive import ATAPI, NO_DRIVE
+from ..devices.ide_piix3 import BMIBA, Piix3Ide
 from ..devices.kbc_8042 import Kbc8042
 from ..devices.pic_8259 import Pic8259
 from ..devices.pit_8254 import Pit8254
@@ -19,6 +23,7 @@ from ..devices.rtc_mc146818 import RtcMc146818
 from ..devices.system_port_b import SystemPortB
 from ..devices.uart_16550 import Uart16550
 from ..engine.bus import INTA
+from ..engine.raw import FERR
 from . import cmos
 from .backplane import Backplane
 from .cpu_socket import LOOKED_AT, CpuSocket
@@ -47,11 +52,19 @@ class AtPc(Backplane):
         bridge.announce()
         base = pm.base(bridge.functions[self.pm_slot].config)
         self.move(pm, "pm", *[base] * (base is not None))
+        self.place_ide()
         self.place()
         if self.memory_map: self.memory_map.remap()
         for c in self.chips.values():
             if "REMAP" in c.layout and c is not self.chips["cpu"]: c.REMAP = 0
         self.settle()
+
+    def place_ide(self) -> None:
+        ide, master = self.chips["ide"], self.ide_function.bar(BMIBA)
+        for n, channel in enumerate((self.chips["ide0"], self.chips["ide1"])):
+            command, control = ide.decoded(n) or (None, None)
+            for bank, base in (("", command), ("control", control), ("bus master", None if master is None else master + 8 * n)):
+                self.move(channel, bank, *[base] * (base is not None))
 
     def reset_line(self) -> None:
         """RESET is high.  A hard reset (CF9h) is everybody's; a pulse of 8042 or port 92h is the processor's: it is let pass."""
@@ -72,13 +85,15 @@ class AtPc(Backplane):
         return missing
 
 
-def at_pc(memory: Any = None, *, fda: str | None = "1.44M", fdb: str | None = None, disks: Any = (None, None),
-          boot: str = "cda", rtc_start: datetime.datetime = START, bios: bytes = b"", vga_bios: bytes = b"",
+def at_pc(memory: Any = None, *, fda: str | None = "1.44M", fdb: str | None = None, disks: Any = (None, None, None, None),
+          ide: Any = (NO_DRIVE, NO_DRIVE, ATAPI, NO_DRIVE), boot: str = "cda", rtc_start: datetime.datetime = START,
+          bios: bytes = b"", vga_bios: bytes = b"",
           files: dict[str, bytes] | None = None, ram_bytes: int | None = None, clock: Clock | None = None) -> AtPc:
     """The board, powered on.
 
     memory: the engine's PhysicalMemory with `memory_map.store_bytes(bios, vga)` of store, or None: chips only.
-    fda, fdb: types of the floppy drives (cmos.FLOPPY); disks: their geometries, for CMOS; boot: order, letters a c d;
+    fda, fdb: types of the floppy drives (cmos.FLOPPY); ide: kinds of the four IDE drives (ide_drive.py), two on each channel;
+    disks: geometries of those that are disks, for CMOS; boot: order, letters a c d;
     files: fw_cfg files besides "etc/e820".
     """
     ram_bytes = ram_bytes or (memory.ram_bytes if memory is not None else DEFAULT_RAM)
@@ -98,6 +113,7 @@ def at_pc(memory: Any = None, *, fda: str | None = "1.44M", fdb: str | None = No
     kbc    = b.at(0x60,        Kbc8042("kbc"))
     rtc    = b.at(0x70,        clock_chip := RtcMc146818("rtc", (t.year % 100, t.month, t.day, t.hour, t.minute, t.second),
                                                          t.isoweekday() % 7 + 1))
+    ferr   = b.at(0xF0,        error := CoprocessorError("coprocessor error")); b.at(FERR, error, "ferr")
     port92 = b.at(0x92,        Port92("port92"))
     com1   = b.at(0x3F8,       Uart16550("com1"))
     fdc    = b.at(0x3F0,       floppy := Fdc82077("fdc", drives=2 if fdb else 1 if fda else 0, haste=HASTE))
@@ -107,11 +123,15 @@ def at_pc(memory: Any = None, *, fda: str | None = "1.44M", fdb: str | None = No
     isa    = b.at(0xCF9,       south := piix3.Piix3("isa"), "reset")
     pm     = b.at(0xB2,        power := piix4_pm.Piix4Pm("pm"), "apm")
     b.at(0xAFE0, power, "gpe")
+    ide0   = b.plug(           primary := IdeChannel("ide0", ide[:2]))
+    ide1   = b.plug(           secondary := IdeChannel("ide1", ide[2:]))
+    b.plug(storage := Piix3Ide("ide"))                   # ports of both channels: place_ide
     b.at(0x510,                FwCfg("fw_cfg", ram_bytes, 1, {"etc/e820": e820([(0, ram_bytes, RAM)]), **(files or {})}))
     b.at(0x80, debug := DebugPorts("debug"), "post")     # over a page register that belongs to no channel
     b.at(0xE9, debug, "e9"); b.at(0x402, debug, "log")
 
     host.connect(1, 0, south.header, south)
+    b.ide_function = host.connect(1, 1, storage.header, storage)
     b.pm_slot = host.functions.index(host.connect(1, 3, power.header, power))
     picture = host.connect(2, 0, display.header, display)
 
@@ -124,7 +144,11 @@ def at_pc(memory: Any = None, *, fda: str | None = "1.44M", fdb: str | None = No
     com1.INTR           >> pic1.ir[4]
     fdc.IRQ             >> pic1.ir[6]
     rtc.IRQ             >> pic2.ir[0]
+    ide0.INTRQ          >> pic2.ir[6]
+    ide1.INTRQ          >> pic2.ir[7]
     pm.SCI              >> pic2.ir[1]
+    ferr.IRQ13          >> pic2.ir[5]
+    ferr.IGNNE          >> cpu.IGNNE
     cpu.VCC             >> pit.GATE[0]
     cpu.VCC             >> pit.GATE[1]
     port61.GATE2        >> pit.GATE[2]
@@ -142,6 +166,7 @@ def at_pc(memory: Any = None, *, fda: str | None = "1.44M", fdb: str | None = No
     b.controllers = [(p1, 0), (p2, 8)]
     window = b.region(vga.WINDOW, display)
     if memory is not None:
+        primary.memory = secondary.memory = memory
         floppy.dma = Channel(d1, 2, memory, through=(d2, 0))
         b.memory_map = MemoryMap(memory, host, bios, vga_bios, display, picture, window)
     b.power_on()

@@ -14,7 +14,7 @@ from . import state as S
 from .access import bits_between
 from .code import ARENA, BLOCKS, BUCKETS, COLD_AT, LONGEST_BLOCK, PLAN, RECORDS
 from .exceptions import GP, UD, fault
-from .fetch import fetch
+from .fetch import fetch, fetch_page
 from .forms import SPECIAL_NAMES
 from .isa.opcodes import KERNELS, OPCODES
 from .kernels import PUSHF
@@ -173,6 +173,12 @@ def live_flags(t, n):
 
 
 @kernel
+def pack(d, number, of):
+    """What a kernel is to know, in a word that is not 0."""
+    return number | d[D.WI] << 8 | d[D.AW] << 10 | d[D.REP] << 11 | (of & 15) << 13 | d[D.OPCODE] << 17
+
+
+@kernel
 def plan_kernel(t, k, cpu, d, r, left):
     """An instruction that the dispatcher does: its operands go into the record as they are."""
     if d[D.EA] >= 0:
@@ -181,7 +187,7 @@ def plan_kernel(t, k, cpu, d, r, left):
     q = t.plan[k - 1]
     number = PUSHF if d[D.ROW] == PUSHF_ROW else r[D.KERNEL] - 1
     of = d[D.SEG] if d[D.MEM] or r[D.MODRM] == 0 else -1
-    q.what = number | d[D.WI] << 8 | d[D.AW] << 10 | d[D.REP] << 11 | (of & 15) << 13 | d[D.OPCODE] << 17
+    q.what = pack(d, number, of)
     q.immediate2 = d[D.IMM2]
     q.next = (d[D.EIP] + d[D.LEN]) & 0xFFFFFFFF
     q.ra, q.rb = d[D.RA], d[D.RB]
@@ -190,8 +196,11 @@ def plan_kernel(t, k, cpu, d, r, left):
 
 @kernel
 def is_simple(d, r, mode, last):
-    """Kernels that are handlers outside protected mode: loads of segment registers, and CLI in real mode.  Interrupts wait for the
-    instruction after a load of SS: within a block they do, and a load that is the last of its block is done by the kernel."""
+    """Kernels that have handlers in some modes: x87 without unmasked exceptions; outside protected mode loads of segment registers,
+    and CLI in real mode.  Interrupts wait for the instruction after a load of SS: within a block they do, and a load that is the
+    last of its block is done by the kernel."""
+    if r[D.FPU]:
+        return mode & S.FPU != 0
     k = r[D.KERNEL]
     if mode & S.UNPROTECTED == 0:
         return False
@@ -203,7 +212,23 @@ def is_simple(d, r, mode, last):
 
 
 @kernel
+def plan_x87(t, k, mode, d, r, left):
+    """A handler that can still become a kernel, of which the record knows what it would ask: the address is then a linear one.
+    `window` is its EIP, for FIP."""
+    if d[D.EA] >= 0:
+        k = put_address(t, k, mode, d, left, d[D.SEG], d[D.AW], d[D.EA], d[D.EBASE], d[D.EINDEX], d[D.DISP], r[D.SIZE], r[D.FPU] == 2, True)
+    k = put(t, k, D.handler_of(t.sid, d, r, 0, 0), d, left, d[D.IMM], 0, REG0 + 8 * (S.SELECTORS + d[D.SEG]), 0)
+    q = t.plan[k - 1]
+    q.base, q.window = BASE0 + d[D.SEG] * SEGMENT_STRIDE, d[D.EIP]
+    q.what, q.immediate2 = pack(d, r[D.KERNEL] - 1, d[D.SEG]), 1
+    q.next = (d[D.EIP] + d[D.LEN]) & 0xFFFFFFFF
+    return k
+
+
+@kernel
 def plan_simple(t, k, mode, d, r, left):
+    if r[D.FPU]:
+        return plan_x87(t, k, mode, d, r, left)
     kernel, segment, other = r[D.KERNEL], d[D.RA], max(d[D.RB], 0)
     if kernel == CLI_KERNEL:
         return put(t, k, t.special[CLI], d, left, 0, 0, 0, 0)
@@ -250,7 +275,7 @@ def translate(cpu, t, eip, physical, cap, keep):
                 break                                   # across the page: a block of its own
             got = fetch(cpu, p, t.source, True)
             answer = D.decode(t.source, got, 1 if mode & S.D32 else 0, 1 if mode & S.B32 else 0, t.look, t.rows, d)
-            second = cpu.fetch[((cpu.segment[S.CS].base + p + room) >> 12) & (S.FETCH_SIZE - 1)].frame
+            second = fetch_page(cpu, (cpu.segment[S.CS].base + p + room) & 0xFFFFFFFF)
         if answer != D.OK:
             if n > 0:
                 break
@@ -468,7 +493,7 @@ def forget_writes(cpu, page):
     """No TLB entry may let writes to this physical page pass."""
     frame = peek(cpu.read_frame + 4 * page, 4)
     host = cpu.host + ((frame - 1) << 12)
-    for i in range(2 * S.TLB_SIZE):
+    for i in range(3 * S.TLB_SIZE):
         entry = cpu.tlb[i]
         if entry.host + (entry.first & 0xFFFFF000) == host:
             entry.room = 0

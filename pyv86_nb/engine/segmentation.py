@@ -9,6 +9,7 @@ from numba.extending import register_jitable as kernel
 from . import state as S
 from .access import is_user, logical, probe, read, write
 from .exceptions import GP, NP, SS, fault
+from .fpu_state import is_direct
 from .isa import flags as F
 
 ACCESSED, WRITABLE, EXPAND_DOWN, CODE_TYPE, S_BIT, P_BIT, BIG, GRANULAR = 1, 2, 4, 8, 16, 128, 0x4000, 0x8000
@@ -114,6 +115,8 @@ def update_mode(cpu):
         mode |= S.PAGED
     if cpu.a20 == 0xFFFFFFFF:
         mode |= S.A20
+    if is_direct(cpu):
+        mode |= S.FPU
     cpu.mode = mode | code.limit << S.LIMIT_SHIFT
     cpu.moved = 1
 
@@ -388,19 +391,29 @@ def ltr(cpu):
 
 
 @kernel
+def need_umip(cpu):
+    """SGDT, SIDT, SLDT, STR, SMSW are the system's alone with CR4.UMIP."""
+    if cpu.cr4 & S.UMIP and cpu.cpl:
+        fault(cpu, GP, 0)
+
+
+@kernel
 def sldt(cpu):
     need_protected(cpu)
+    need_umip(cpu)
     put_word(cpu, cpu.ldtr)
 
 
 @kernel
 def str_(cpu):
     need_protected(cpu)
+    need_umip(cpu)
     put_word(cpu, cpu.tr)
 
 
 @kernel
 def store_table(cpu, base, limit):
+    need_umip(cpu)
     at, user = logical(cpu, cpu.of_segment, cpu.offset, 6, 1), is_user(cpu)
     probe(cpu, at, 6, 1, user)
     write(cpu, at, 2, limit, user)
