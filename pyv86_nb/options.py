@@ -22,7 +22,7 @@ TIERS = ("auto", "python", "threaded", "native")
 CLOCKS = ("auto", "virtual", "wall")
 BARE = {False: "", True: "flat", "flat": "flat", "real": "real"}
 CPUS = ("max",)
-LATER = {"hda": None, "hdb": None, "hdc": None, "hdd": None, "cdrom": None, "kernel": None, "initrd": None, "cmdline": ""}
+LATER = {"hda": None, "hdb": None, "hdc": None, "hdd": None, "cdrom": None}
 BOOT_LETTERS = {"a": "floppy", "c": "disk", "d": "CD"}
 
 
@@ -43,6 +43,9 @@ class Options:
     cpu: str = "max"
     tier: str = "auto"
     bare: Any = False
+    kernel: Any = None
+    initrd: Any = None                                   # (name, bytes) of each module
+    cmdline: str = ""
 
     @property
     def ticks_per_second(self) -> int:
@@ -77,8 +80,35 @@ def check(**given: Any) -> Options:
         for name in ("bios", "vga_bios"):
             if getattr(o, name) is not None:
                 raise ValueError(f"{name}= was given together with bare={o.bare!r}, which means no firmware; leave one of them out")
+    made |= kernel_options(o)
     media = {name: source(name, getattr(o, name)) for name in ("bios", "vga_bios", "fda", "fdb")}
     return Options(**made, **media)
+
+
+def kernel_options(o: Options) -> dict[str, Any]:
+    """The kernel as bytes, its modules as (name, bytes), its command line."""
+    if not isinstance(o.cmdline, str):
+        raise TypeError(f"cmdline= takes a text, not {o.cmdline!r}")
+    if o.kernel is None:
+        for name, given in (("initrd", o.initrd), ("cmdline", o.cmdline)):
+            if given:
+                raise ValueError(f"{name}= was given without kernel=; name the kernel that it is for")
+        return dict(kernel=None, initrd=(), cmdline="")
+    if o.bare:
+        raise ValueError(f"kernel= was given together with bare={o.bare!r}, which means no firmware; leave bare= out, or use vm.load()")
+    several = isinstance(o.initrd, (list, tuple))
+    modules = [m if isinstance(m, tuple) and len(m) == 2 else (module_name(m), m) for m in (o.initrd if several else [o.initrd] if o.initrd is not None else [])]
+    return dict(kernel=contents("kernel", o.kernel), initrd=tuple((name, contents("initrd", m)) for name, m in modules), cmdline=o.cmdline)
+
+
+def module_name(given: Any) -> str:
+    return Path(given).name if isinstance(given, (str, os.PathLike)) else "module"
+
+
+def contents(name: str, given: Any) -> bytes:
+    """The bytes of a file, or the bytes given."""
+    found = source(name, given)
+    return found.read_bytes() if isinstance(found, Path) else bytes(found)
 
 
 def memory_size(given: int | str) -> int:

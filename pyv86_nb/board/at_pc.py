@@ -74,12 +74,12 @@ class AtPc(Backplane):
 
 def at_pc(memory: Any = None, *, fda: str | None = "1.44M", fdb: str | None = None, disks: Any = (None, None),
           boot: str = "cda", rtc_start: datetime.datetime = START, bios: bytes = b"", vga_bios: bytes = b"",
-          files: dict[str, bytes] | None = None, ram_bytes: int | None = None, clock: Clock | None = None) -> AtPc:
+          files: dict[str, bytes] | None = None, kernel: Any = None, ram_bytes: int | None = None, clock: Clock | None = None) -> AtPc:
     """The board, powered on.
 
     memory: the engine's PhysicalMemory with `memory_map.store_bytes(bios, vga)` of store, or None: chips only.
     fda, fdb: types of the floppy drives (cmos.FLOPPY); disks: their geometries, for CMOS; boot: order, letters a c d;
-    files: fw_cfg files besides "etc/e820".
+    files: fw_cfg files besides "etc/e820"; kernel: a kernel_rom.Kernel that boots before all disks.
     """
     ram_bytes = ram_bytes or (memory.ram_bytes if memory is not None else DEFAULT_RAM)
     t = rtc_start
@@ -107,7 +107,8 @@ def at_pc(memory: Any = None, *, fda: str | None = "1.44M", fdb: str | None = No
     isa    = b.at(0xCF9,       south := piix3.Piix3("isa"), "reset")
     pm     = b.at(0xB2,        power := piix4_pm.Piix4Pm("pm"), "apm")
     b.at(0xAFE0, power, "gpe")
-    b.at(0x510,                FwCfg("fw_cfg", ram_bytes, 1, {"etc/e820": e820([(0, ram_bytes, RAM)]), **(files or {})}))
+    b.at(0x510,                FwCfg("fw_cfg", ram_bytes, 1, {"etc/e820": e820([(0, ram_bytes, RAM)]), **(files or {}), **(kernel.files() if kernel else {})},
+                                     kernel.items() if kernel else None, memory))
     b.at(0x80, debug := DebugPorts("debug"), "post")     # over a page register that belongs to no channel
     b.at(0xE9, debug, "e9"); b.at(0x402, debug, "log")
 
