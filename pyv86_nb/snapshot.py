@@ -29,6 +29,7 @@ if TYPE_CHECKING:
     from .vm import VM
 
 FORMAT = 1
+HEADER = 1 << 20                                        # the names of all fields of all chips are more than numpy expects
 TRACE = ("ring", "irq", "watch", "lines", "frames")       # of the interrupt trace, engine/irq_trace.py
 KEPT = ("memory", "boot", "clock", "mips", "seed", "cpu", "bare", "cmdline")
 
@@ -80,7 +81,7 @@ class Snapshot:
         if not source.is_file():
             raise FileNotFoundError(f"there is no snapshot {str(path)!r}; give the path that s.save() answered")
         try:
-            with np.load(source, allow_pickle=False) as f:
+            with np.load(source, allow_pickle=False, max_header_size=HEADER) as f:
                 arrays = {n: f[n] for n in f.files}
             meta = json.loads(arrays.pop("meta").tobytes())
         except (ValueError, KeyError, OSError, zipfile.BadZipFile):

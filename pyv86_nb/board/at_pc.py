@@ -4,7 +4,7 @@ from __future__ import annotations
 import datetime
 from typing import Any
 
-from ..devices import i440fx, piix3, piix4_pm, vga
+from ..devices import apic, hpet, i440fx, lapic, piix3, piix4_pm, vga
 from ..devices.chip import Socket
 from ..devices.clock import Clock
 from ..devices.debug_ports import DebugPorts
@@ -18,7 +18,7 @@ from ..devices.port_92 import Port92
 from ..devices.rtc_mc146818 import RtcMc146818
 from ..devices.system_port_b import SystemPortB
 from ..devices.uart_16550 import Uart16550
-from ..engine.bus import INTA
+from ..engine.bus import APIC_INTA, APIC_MSR, INTA
 from . import cmos
 from .backplane import Backplane
 from .cpu_socket import LOOKED_AT, CpuSocket
@@ -48,7 +48,10 @@ class AtPc(Backplane):
         base = pm.base(bridge.functions[self.pm_slot].config)
         self.move(pm, "pm", *[base] * (base is not None))
         self.place()
-        if self.memory_map: self.memory_map.remap()
+        if self.memory_map:
+            local = self.chips["apic"].base
+            self.memory_map.window(local & -4096 if local & lapic.ENABLED else None, 4096, self.local_apic)
+            self.memory_map.remap()
         for c in self.chips.values():
             if "REMAP" in c.layout and c is not self.chips["cpu"]: c.REMAP = 0
         self.settle()
@@ -93,13 +96,16 @@ def at_pc(memory: Any = None, *, fda: str | None = "1.44M", fdb: str | None = No
     pic2   = b.at(0xA0,        p2 := Pic8259("pic2", master=False, elcr_mask=0xDE))
     b.at(0x4D0, p1, "elcr"); b.at(0x4D1, p2, "elcr")
     b.at(INTA, p1, "inta"); b.at(INTA + 2, p2, "inta")   # the slave on IR2 answers at INTA + 2
+    apics  = b.at(APIC_INTA,   interrupts := apic.Apic("apic"), "inta")
+    b.at(APIC_MSR, interrupts, "msr")
     pit    = b.at(0x40,        Pit8254("pit"))
+    events = b.plug(precise := hpet.Hpet("hpet"))
     port61 = b.at(0x61,        SystemPortB("port61"))
     kbc    = b.at(0x60,        Kbc8042("kbc"))
     rtc    = b.at(0x70,        clock_chip := RtcMc146818("rtc", (t.year % 100, t.month, t.day, t.hour, t.minute, t.second),
                                                          t.isoweekday() % 7 + 1))
     port92 = b.at(0x92,        Port92("port92"))
-    com1   = b.at(0x3F8,       Uart16550("com1"))
+    coms   = [b.at(at,         Uart16550(f"com{n}")) for n, at in enumerate((0x3F8, 0x2F8, 0x3E8, 0x2E8), 1)]
     fdc    = b.at(0x3F0,       floppy := Fdc82077("fdc", drives=2 if fdb else 1 if fda else 0, haste=HASTE))
     b.at(0x3C0, display := vga.Vga("vga"))
     b.at(0x3D0, display, "color"); b.at(0x3B0, display, "mono"); b.at(0x1CE, display, "vbe")
@@ -116,16 +122,24 @@ def at_pc(memory: Any = None, *, fda: str | None = "1.44M", fdb: str | None = No
     b.pm_slot = host.functions.index(host.connect(1, 3, power.header, power))
     picture = host.connect(2, 0, display.header, display)
 
+    # an ISA interrupt line goes to an 8259 and to the I/O APIC, the timer's to its input 2
+    irq = [(ir, apics.INTIN[n or 2]) for n, ir in enumerate(pic1.ir + pic2.ir)]
+
     #   from               to
-    pic1.INT            >> cpu.INTR
+    pic1.INT            >> (apics.LINT[0], apics.INTIN[0])
     pic2.INT            >> pic1.ir[2]
-    pit.OUT[0]          >> pic1.ir[0]
-    kbc.IRQ1            >> pic1.ir[1]
-    kbc.IRQ12           >> pic2.ir[4]
-    com1.INTR           >> pic1.ir[4]
-    fdc.IRQ             >> pic1.ir[6]
-    rtc.IRQ             >> pic2.ir[0]
-    pm.SCI              >> pic2.ir[1]
+    apics.INTR          >> cpu.INTR
+    apics.NMI           >> cpu.NMI
+    pit.OUT[0]          >> events.PIT
+    rtc.IRQ             >> events.RTC
+    events.IRQ0         >> irq[0]
+    kbc.IRQ1            >> irq[1]
+    kbc.IRQ12           >> irq[12]
+    for n, com in zip((4, 3, 4, 3), coms, strict=True): com.INTR >> irq[n]
+    fdc.IRQ             >> irq[6]
+    events.IRQ8         >> irq[8]
+    for n, out in enumerate(events.IRQ): out >> apics.INTIN[16 + n]
+    pm.SCI              >> irq[9]
     cpu.VCC             >> pit.GATE[0]
     cpu.VCC             >> pit.GATE[1]
     port61.GATE2        >> pit.GATE[2]
@@ -134,17 +148,20 @@ def at_pc(memory: Any = None, *, fda: str | None = "1.44M", fdb: str | None = No
     port92.A20          >> kbc.gate
     kbc.A20             >> cpu.A20
     port92.A20          >> cpu.A20
-    for n in (3, 4, 5, 6, 7): isa.IRQ[n] >> pic1.ir[n]
-    for n in (9, 10, 11, 12, 14, 15): isa.IRQ[n] >> pic2.ir[n - 8]
+    for n in (3, 4, 5, 6, 7, 9, 10, 11, 12, 14, 15): isa.IRQ[n] >> irq[n]
     for reset in (kbc.RESET, port92.RESET, isa.RESET): reset >> cpu.RESET
-    for moved in (bridge.REMAP, Socket(display).REMAP): moved >> cpu.REMAP
+    for moved in (bridge.REMAP, Socket(display).REMAP, apics.REMAP): moved >> cpu.REMAP
     pm.POWEROFF         >> cpu.POWEROFF
 
     b.controllers = [(p1, 0), (p2, 8)]
     window = b.region(vga.WINDOW, display)
+    b.local_apic, io_apic = b.region(lapic.BASE, interrupts, "local"), b.region(apic.BASE, interrupts, "io")
+    timers = b.region(hpet.BASE, precise, "registers")
     if memory is not None:
         floppy.dma = Channel(d1, 2, memory, through=(d2, 0))
         b.memory_map = MemoryMap(memory, host, bios, vga_bios, display, picture, window)
+        b.memory_map.window(apic.BASE, 4096, io_apic)
+        b.memory_map.window(hpet.BASE, 4096, timers)
     b.power_on()
     cmos.fill(clock_chip.ram, ram_bytes, floppies=(fda, fdb), disks=disks, boot=boot, century=t.year // 100)
     hot(b)

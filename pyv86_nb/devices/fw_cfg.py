@@ -9,6 +9,7 @@
     000Eh boot menu   000Fh highest number of processors      0011h 0012h 0018h pieces of a kernel (kernel_rom.py)
     0019h the directory of files: a count, then for each file size, selector, 0 and a name of 56 bytes (big endian)
     0020h and up      the files, sorted by name: "etc/e820", "bootorder" ...
+    8002h 1: the timer's interrupt is input 2 of the I/O APIC (of the PC's own items, 8000h and up)
 
 Small items are laid into one blob at power-on, which a kernel reads by position.  Kernels and initial RAM disks are too big for
 the state; they are kept beside it, in `large`, and only DMA reads them.  A transfer is over when the write that started it is.
@@ -23,13 +24,21 @@ SIGNATURE, ID, RAM_SIZE, NB_CPUS, BOOT_MENU, MAX_CPUS, FILE_DIR, FILE_FIRST = 0x
 KERNEL_DATA, INITRD_DATA, SETUP_DATA = 0x11, 0x12, 0x18
 ERROR, READ, SKIP, SELECT = 1, 2, 4, 8                   # bits of a descriptor's control word
 DMA_CHUNK = 1 << 20
-ITEMS, ROOM = 64, 0x10000
+ITEMS, FILES, ARCH_LOCAL, ROOM = 64, 32, 0x8000, 0x10000      # of selectors below; the next eight rows are those from 8000h on
+IRQ0_OVERRIDE = ARCH_LOCAL + 2
 RAM, RESERVED = 1, 2                                     # kinds of an e820 row
 
 
 def e820(rows):
     """The file "etc/e820": (address, length, kind) rows."""
     return b"".join(struct.pack("<QQI", *row) for row in rows)
+
+
+@kernel
+def row(key):
+    """The number of an item by its selector, -1: nobody has it."""
+    if key < ITEMS: return key
+    return key - ARCH_LOCAL + ITEMS if ARCH_LOCAL <= key < ARCH_LOCAL + 8 else -1
 
 
 @kernel
@@ -54,7 +63,7 @@ class FwCfg(Chip):
     selector = field(16, "item selected")
     at = field(17, "where in the blob the next byte is")
     end = field(17, "where the selected item ends")
-    item = parts(ITEMS, Item, "items by selector")
+    item = parts(ITEMS + 8, Item, "items by selector")
     blob = buffer(ROOM, "the items' bytes")
     large_at = field(32, "how much of a large item has been read")
     high = field(32, "upper half of the next descriptor's address")
@@ -64,7 +73,8 @@ class FwCfg(Chip):
         super().__init__(name)
         self.files, self.large, self.memory = dict(files or {}), dict(large or {}), memory
         self.values = {SIGNATURE: b"QEMU", ID: struct.pack("<I", 1 if memory is None else 3), RAM_SIZE: struct.pack("<Q", ram_bytes),
-                       NB_CPUS: struct.pack("<H", cpus), BOOT_MENU: struct.pack("<H", 0), MAX_CPUS: struct.pack("<H", cpus)}
+                       NB_CPUS: struct.pack("<H", cpus), BOOT_MENU: struct.pack("<H", 0), MAX_CPUS: struct.pack("<H", cpus),
+                       IRQ0_OVERRIDE: b"\1"}
         self.layout_items()
 
     def layout_items(self):
@@ -75,7 +85,7 @@ class FwCfg(Chip):
         directory = struct.pack(">I", len(names)) + b"".join(
             struct.pack(">IHH56s", len(self.files[n]), FILE_FIRST + i, 0, n.encode()) for i, n in enumerate(names))
         items = {**self.values, FILE_DIR: directory, **{FILE_FIRST + i: bytes(self.files[n]) for i, n in enumerate(names)}}
-        if len(names) > ITEMS - FILE_FIRST: raise ValueError(f"fw_cfg holds {ITEMS - FILE_FIRST} files, not {len(names)}")
+        if len(names) > FILES: raise ValueError(f"fw_cfg holds {FILES} files, not {len(names)}")
         if (total := sum(map(len, items.values()))) > ROOM: raise ValueError(f"fw_cfg holds {ROOM} bytes together; these are {total}")
         return items
 
@@ -89,7 +99,7 @@ class FwCfg(Chip):
         for item in self.item: item.start = item.stop = 0
         for key, data in items.items():
             self.blob[at:at + len(data)] = data
-            self.item[key].start, self.item[key].stop = at, at + len(data)
+            self.item[row(key)].start, self.item[row(key)].stop = at, at + len(data)
             at += len(data)
 
     @writes(0, "selector", size=2)
@@ -97,7 +107,8 @@ class FwCfg(Chip):
     def select(fw, v, now):
         fw.selector = v
         fw.at = fw.end = fw.large_at = 0
-        if v < ITEMS: fw.at, fw.end = fw.item[v].start, fw.item[v].stop
+        n = row(v)
+        if n >= 0: fw.at, fw.end = fw.item[n].start, fw.item[n].stop
 
     @reads(1, "next byte of the item")
     @kernel

@@ -6,12 +6,14 @@ from .access import is_user, load, logical, pop, probe, push, read, set_sp, stac
 from .exceptions import BR, GP, NM, UD, fault
 from .isa import shift
 from .isa.words import sx
+from .raw import PORT_READ, PORT_WRITE, io
 from .segmentation import get_operand, need_cpl0, put_register, put_word, set_windows, set_zf, update_mode
 from .tasks import flush_address_space
 
 CR0_BITS = S.PE | S.MP | S.EM | S.TS | S.NE | S.WP | S.AM | S.NW | S.CD | S.PG
 CR4_BITS = S.TSD | S.PSE
-TIME_STAMP_COUNTER = 0x10
+TIME_STAMP_COUNTER, APIC_BASE, TSC_DEADLINE = 0x10, 0x1B, 0x6E0
+APIC_MSR = 0x10009
 # CPUID 1: what works here, and nothing else.   Family 6, model 1, stepping 1.
 SIGNATURE, FEATURES = 0x611, 1 << 3 | 1 << 4 | 1 << 5 | 1 << 8 | 1 << 15         # PSE TSC MSR CX8 CMOV
 
@@ -132,16 +134,31 @@ def rdtsc(cpu):
 @kernel
 def rdmsr(cpu):
     need_cpl0(cpu)
-    if cpu.reg[S.ECX] != TIME_STAMP_COUNTER:
-        fault(cpu, GP, 0)
-    t = ticks(cpu) + cpu.tsc_offset
+    n = cpu.reg[S.ECX]
+    if n == APIC_BASE: t = io(cpu, PORT_READ, APIC_MSR, 4, 0)
+    elif n == TSC_DEADLINE:
+        t = io(cpu, PORT_READ, APIC_MSR + 1, 4, 0)
+        if t: t += cpu.tsc_offset
+    else:
+        if n != TIME_STAMP_COUNTER:
+            fault(cpu, GP, 0)
+        t = ticks(cpu) + cpu.tsc_offset
     cpu.reg[S.EAX], cpu.reg[S.EDX] = t & 0xFFFFFFFF, t >> 32 & 0xFFFFFFFF
 
 
 @kernel
 def wrmsr(cpu):
     need_cpl0(cpu)
-    if cpu.reg[S.ECX] != TIME_STAMP_COUNTER:
+    n, v = cpu.reg[S.ECX], cpu.reg[S.EAX] | cpu.reg[S.EDX] << 32
+    if n == APIC_BASE:
+        io(cpu, PORT_WRITE, APIC_MSR, 4, v)
+        cpu.attention = 1
+        return
+    if n == TSC_DEADLINE:
+        io(cpu, PORT_WRITE, APIC_MSR + 1, 4, max(v - cpu.tsc_offset, 1) if v else 0)
+        cpu.attention = 1
+        return
+    if n != TIME_STAMP_COUNTER:
         fault(cpu, GP, 0)
     cpu.tsc_offset = (cpu.reg[S.EAX] | cpu.reg[S.EDX] << 32) - ticks(cpu)
 
@@ -153,6 +170,7 @@ def cpuid(cpu):
         a, b, d, c = 1, 0x756E6547, 0x49656E69, 0x6C65746E             # GenuineIntel
     if cpu.reg[S.EAX] == 1 or cpu.reg[S.EAX] > 1:                      # beyond the last leaf: the data of the last leaf
         a, b, c, d = SIGNATURE, 0, 0, FEATURES
+        if io(cpu, PORT_READ, APIC_MSR, 4, 0) >> 8 & 9 == 9: d |= 1 << 9
     cpu.reg[S.EAX], cpu.reg[S.EBX], cpu.reg[S.ECX], cpu.reg[S.EDX] = a, b, c, d
 
 
