@@ -94,7 +94,9 @@ class Machine:
 
     @property
     def halted(self) -> bool:
-        return bool(self.processor.cpu.halted)
+        """In HLT, and nothing asks yet: no instruction is retired before the next deadline."""
+        pins, words = self.board.pins, self.board.words
+        return bool(self.processor.cpu.halted) and not words[pins["INTR"]] | words[pins["NMI"]]
 
     def detail(self, reason: str) -> str:
         """One sentence on a stop."""

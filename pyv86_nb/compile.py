@@ -1,9 +1,9 @@
 """The first start: everything that is compiled, by processes of their own, side by side.
 
-    python -m pyv86_nb.compile engine                   # one part, into the cache
+    python -m pyv86_nb.compile kernels                  # one part, into the cache
     prepare()                                           # all that is missing; a moment when nothing is
 
-Parts: the handlers of the native and the threaded tier, the engine, the chips of the board.  Later starts load object files.
+Parts: the handlers of the native and the threaded tier, the loop, the kernels, the chips of the board, its wires.  Later starts load object files.
 """
 import os
 import subprocess
@@ -11,16 +11,18 @@ import sys
 import time
 from collections.abc import Callable
 
-from .engine import cache, processor, stencils, unit
+from .engine import bus, cache, kernels, processor, stencils, unit
 
-TIERS = {"native": ("native", "engine", "chips"), "threaded": ("threaded", "engine", "chips"), "python": ()}
-TYPICAL = {"engine": 14, "chips": 10, "native": 4, "threaded": 4}         # seconds, for the progress bar
+UNITS = {"loop": processor.LOOP, "kernels": kernels.UNIT, "wires": bus.WIRES}
+COMMON = "kernels", "loop", "chips", "wires"
+TIERS = {"native": ("native", *COMMON), "threaded": ("threaded", *COMMON), "python": ("wires",)}
+TYPICAL = {"kernels": 8, "loop": 8, "chips": 8, "native": 3, "threaded": 3, "wires": 1}           # seconds, for the progress bar
 
 
 def missing(tier: str = "native") -> list[str]:
     """The parts that a tier needs and the cache has not."""
-    names = {"native": "handlers-native.o", "threaded": "handlers-threaded.o", "engine": unit.file_name(processor.FUNCTIONS),
-             "chips": "chips-ready"}
+    names = {"native": "handlers-native.o", "threaded": "handlers-threaded.o", "chips": "chips-ready",
+             **{part: unit.file_name(functions) for part, functions in UNITS.items()}}
     return [p for p in TIERS[tier] if cache.load(names[p]) is None]
 
 
@@ -28,8 +30,8 @@ def build(part: str) -> None:
     """Compile one part into the cache."""
     if part in ("native", "threaded"):
         stencils.load(part)
-    elif part == "engine":
-        unit.addresses(processor.FUNCTIONS)
+    elif part in UNITS:
+        unit.addresses(UNITS[part])
     else:
         from .board.at_pc import at_pc
         at_pc()
@@ -43,11 +45,12 @@ def prepare(tier: str = "native", progress: Callable[[int, int, str], None] | No
     if not wanted:
         return
     progress = progress or cache.progress or (lambda done, total, what: None)
+    processors = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
     total, begun, failed = sum(TYPICAL[p] for p in wanted), time.monotonic(), []
     running: dict[str, subprocess.Popen[bytes]] = {}
     waiting = list(wanted)
     while waiting or running:
-        while waiting and len(running) < max(os.cpu_count() or 1, 1):
+        while waiting and len(running) < processors:
             part = waiting.pop(0)
             command = [sys.executable, "-m", "pyv86_nb.compile", part]
             try:

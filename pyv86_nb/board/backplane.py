@@ -10,7 +10,7 @@ import numpy as np
 from ..devices.chip import PinsIn, Socket
 from ..devices.clock import Clock
 from ..engine import irq_trace
-from ..engine.bus import ALL, APIC_INTA, INTA, PORTS, Bus, earliest, next_change, next_deadline
+from ..engine.bus import ALL, APIC_INTA, INTA, PORTS, Bus, wires
 from .trace import Trace
 
 READ, WRITE = range(2)
@@ -136,7 +136,7 @@ class Backplane(Trace):
             o, t = self.sampled[chip.number]
             t.chip.w[t.entry.slot] = o.level
         v = f(chip, *args, self.clock.now)
-        if chip.number in self.watched: irq_trace.note_edges(self._bus, self.watched[chip.number])
+        if chip.number in self.watched: wires().note_edges(self._bus, self.watched[chip.number])
         return v
 
     def read(self, port, size=1):
@@ -180,7 +180,7 @@ class Backplane(Trace):
 
     def next_deadline(self):
         """The tick at which something falls due, NEVER if nothing will."""
-        return next_deadline(self._bus)
+        return wires().next_deadline(self._bus)
 
     def acknowledge(self):
         """What the processor does when INTR is high and IF is set: the vector."""
@@ -192,13 +192,13 @@ class Backplane(Trace):
         if v < 0:
             v = self.read(INTA - 1 - v)
             line = 8 | v & 7
-        irq_trace.note_accept(self._bus, line, v)
+        wires().note_accept(self._bus, line, v)
         return v
 
     def settle(self):
         """Let the wires carry what the outputs show."""
         self.moved, self.clock.unsettled = False, 0
-        while (row := next_change(self._bus, ALL)) >= 0:
+        while (row := wires().next_change(self._bus, ALL)) >= 0:
             word, bit, _, _, door = self.bus.pins[row].tolist()
             self.words[word] ^= 1 << bit
             if door: self.enter(door, bit, int(self.words[word]) >> bit & 1)
@@ -208,7 +208,7 @@ class Backplane(Trace):
         end = self.clock.now + n
         if self.clock.unsettled: self.settle()
         while True:
-            if (row := earliest(self._bus)) < 0: break
+            if (row := wires().earliest(self._bus)) < 0: break
             word, door = self.bus.dues[row].tolist()
             when = int(self.words[word])
             if when > end: break

@@ -15,7 +15,7 @@ from .paging import MAY_WRITE, note_stale, walk
 from .raw import MEMORY_READ, MEMORY_WRITE, REGION_SHIFT, io, peek, poke
 
 DONE, DEVICE, WATCHED = range(3)                        # what `fill` says
-WHOLE_PAGE, WIDEST = 0xFFFFF000, 8                      # what a TLB entry compares at most; bytes of the widest access
+WHOLE_PAGE, WIDEST = 0xFFFFF000, 16                     # what a TLB entry compares at most; bytes of the widest access
 
 
 # SEGMENTS

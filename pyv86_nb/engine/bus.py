@@ -20,11 +20,15 @@ at.  A door of an interrupt controller (irq_trace.py) has its edges noted when i
 
 words[NOW] is the tick of the access: whoever calls has let pass what was due before (`advance_to`).
 """
+import ctypes
+import functools
+from types import SimpleNamespace
+
 import numpy as np
 
-from . import irq_trace
+from . import irq_trace, unit
 from .cache import compiled
-from .irq_trace import note_accept, note_edges
+from .irq_trace import note_accept, note_edges, note_frame, note_iret
 from .raw import call, record_at
 from .tables import at, at16, put
 
@@ -268,3 +272,17 @@ def acknowledge(bus):
         line = 8 | v & 7
     if v < PYTHON: note_accept(bus, line, v)
     return v
+
+
+# FOR PYTHON: functions of the address of a bus
+
+WIRES = {f.__name__: (f, None, n) for f, n in ((earliest, 1), (next_change, 2), (next_deadline, 1), (note_edges, 2), (note_accept, 3),
+                                               (note_frame, 2), (note_iret, 2))}
+
+
+@functools.cache
+def wires():
+    """The functions of WIRES as Python calls them."""
+    def of(words): return ctypes.CFUNCTYPE(ctypes.c_int64, *[ctypes.c_int64] * words)
+    at = unit.addresses(WIRES)
+    return SimpleNamespace(**{name: of(words)(at[name]) for name, (_, _, words) in WIRES.items()})

@@ -8,7 +8,7 @@ from numba.extending import register_jitable as kernel
 from . import forms as FM
 from . import state as S
 from .isa import steps
-from .isa.opcodes import KERNELS, OPCODES
+from .isa.opcodes import KERNELS, MAPS, OPCODES, PREFIXES, parse
 from .raw import num
 
 # what decode leaves in d
@@ -24,6 +24,7 @@ FROM = {"-": 0, "E": 1, "G": 2, "Z": 3, "A": 4, "I": 5, "J": 0, "M": 6, "CL": 7,
 BYTE, OPERAND_SIZE, WORD, DWORD = range(4)                                # WIDTH
 NO_END, JUMP, BRANCH, INDIRECT, KERNEL_END = range(5)                     # ENDS
 DOWN, UP, FRAME = 1, 2, 3                                                 # STACK
+LOOK = (len(MAPS), len(PREFIXES), 256, 8, 2)                               # map, prefix, opcode, ModRM reg, memory -> row
 OK, UNDEFINED, MORE, TOO_LONG = range(4)                                  # what decode answers
 MAY_DIVIDE = (steps.div, steps.idiv, steps.aam)
 IMMEDIATES = {"Ib": 1, "Ibs": 2, "Jbs": 2, "Iz": 3, "Jz": 3, "1": 4, "Iw": 5, "Ob": 6, "Ov": 6, "Ap": 7}
@@ -39,22 +40,19 @@ def _source(code):
 
 def tables(where):
     """(look, rows, sid, fused): opcode to row; facts of rows; handlers by row and operands."""
-    look = np.full((2, 256, 8, 2), -1, np.int16)                          # map, opcode, ModRM reg, memory -> row
+    look = np.full(LOOK, -1, np.int16)
     rows = np.zeros((len(OPCODES), SID_CC + 1), np.int64)
     sid, sid_size = [], 0
     fused = np.full((len(OPCODES), 3, 7, 7, 2, 16), -1, np.int16)
     index = {8: 0, 16: 1, 32: 2}
     for i, r in enumerate(OPCODES):
-        enc = r.encoding.split()
-        m = 1 if enc[0] == "0F" else 0
-        byte, ext = enc[m], enc[-1] if enc[-1][0] == "/" else ""
-        first = int(byte.split("+")[0], 16)
+        prefix, m, first, plus, ext = parse(r.encoding)
         mems = {"": (0, 1), "r": (0,), "m": (1,)}[r.mod]
-        for o in range(first, first + (16 if "+c" in byte else 8 if "+r" in byte else 1)):
+        for o in range(first, first + {"": 1, "r": 8, "c": 16}[plus]):
             for mem in mems:
-                regs = (int(ext[1]),) if ext[1:].isdigit() else range(8)
+                regs = (int(ext),) if ext.isdigit() else range(8)
                 for reg in regs:
-                    look[m, o, reg, mem] = i
+                    look[m, slice(None) if prefix is None else prefix, o, reg, mem] = i
         codes = (*r.operands, "-", "-", "-")
         ws = FM.widths(r)
         rows[i, WIDTH] = {(8,): BYTE, (16,): WORD, (32,): DWORD}.get(ws, OPERAND_SIZE)
@@ -72,11 +70,11 @@ def tables(where):
         rows[i, ENDS] = {"": NO_END, "jump": JUMP, "branch": BRANCH, "indirect": INDIRECT, "kernel": KERNEL_END}[r.ends]
         rows[i, STACK] = {"": 0, "down": DOWN, "up": UP, "frame": FRAME}[r.stack]
         rows[i, FUSE] = r.name in ("cmp", "test")
-        rows[i, HAS_CC] = "+c" in byte
+        rows[i, HAS_CC] = plus == "c"
         rows[i, KEEPCF] = r.name in ("inc", "dec")
         rows[i, LOCK] = r.lock
         rows[i, KERNEL] = KERNELS.index(r.kernel) + 1 if r.kernel else 0
-        rows[i, LOOP] = int(byte[1]) + 1 if r.step is steps.loop else 0
+        rows[i, LOOP] = first % 16 + 1 if r.step is steps.loop else 0
         rows[i, READS] = r.reads or not r.keep
         rows[i, KEEP] = r.keep
         rows[i, SIZE] = r.sw // 8
@@ -110,7 +108,7 @@ def word(code, p, n, signed):
 def decode(code, n, big, stack_big, look, rows, d):
     """Fill d with the instruction in code[:n].  big: CS.D; stack_big: SS.B.  Answers OK, UNDEFINED, or that there is
     MORE of it than n bytes, or that it is TOO_LONG (15 bytes).  `code` is 32 bytes long whatever n."""
-    p, segment, lock, rep = 0, -1, False, 0
+    p, segment, lock, rep, prefix = 0, -1, False, 0, 0
     operand32, address32 = big, big
     while True:
         if p >= 15:
@@ -120,7 +118,7 @@ def decode(code, n, big, stack_big, look, rows, d):
         o = num(code[p])
         p += 1
         if o == 0x66:
-            operand32 = 1 - big
+            operand32, prefix = 1 - big, 1
         elif o == 0x67:
             address32 = 1 - big
         elif o == 0xF0:
@@ -139,9 +137,14 @@ def decode(code, n, big, stack_big, look, rows, d):
             return MORE
         m, o = 1, num(code[p])
         p += 1
+        if o == 0x38 or o == 0x3A:
+            if p >= n:
+                return MORE
+            m, o = 2 if o == 0x38 else 3, num(code[p])
+            p += 1
     modrm = num(code[p]) if p < n else 0
     mod, reg, rm = modrm >> 6, modrm >> 3 & 7, modrm & 7
-    row = num(look[m, o, reg, 1 if mod != 3 else 0])
+    row = num(look[m, rep if rep else prefix, o, reg, 1 if mod != 3 else 0])
     if row < 0:
         return MORE if p >= n and p < 15 else UNDEFINED
     r = rows[row]

@@ -15,9 +15,9 @@ from .attend import attend
 from .code import CODE, LONGEST_BLOCK
 from .exceptions import DB, DIVIDE, GP, NEEDS_PYTHON, SS
 from .fetch import fetch_page
-from .interrupt import raise_exception
 from .isa import flags as F
-from .kernels import do_kernel, ends_single_step
+from .kernels import ends_single_step
+from .out_of_line import raise_exception, try_kernel
 from .paging import walk
 from .raw import enter, num, peek, poke, record_at
 from .reasons import GO_ON, PYTHON_STEP, TRIPLE_FAULT
@@ -34,15 +34,6 @@ SS_BASE = B.BASE0 + S.SS * R.SEGMENT_STRIDE
 
 
 # WITH EXCEPTIONS TURNED INTO ANSWERS
-
-@kernel
-def try_kernel(cpu, k):
-    try:
-        do_kernel(cpu, k)
-    except Exception:
-        return FAULTED
-    return 0
-
 
 @kernel
 def try_find(cpu):
@@ -124,8 +115,8 @@ def user_entry(cpu, linear, user):
 
 @kernel
 def begin_bounce(cpu, t, at, linear, size, write, user):
-    """Lay the operand of record `at` into the bounce buffer and lead the TLB there.  The record to go on at, in the twin of
-    the instruction; or FAULTED."""
+    """Lay the operand of record `at` into the bounce buffer, by words of at most 4 bytes, and lead the TLB there.  The record to
+    go on at, in the twin of the instruction; or FAULTED."""
     r = t.records[at]
     n = min(size, 4096 - (linear & 4095))
     first = try_walk(cpu, linear, write, user)
@@ -142,7 +133,8 @@ def begin_bounce(cpu, t, at, linear, size, write, user):
     if write == 0 or t.rows[r.row][D.READS]:
         cpu.budget -= 1                                 # the time of an access is that after its instruction
         if n == size:
-            poke(t.state_at + BOUNCE, 8, device_read(cpu, first, size))
+            for i in range(0, size, 4):
+                poke(t.state_at + BOUNCE + i, min(4, size - i), device_read(cpu, first + i, min(4, size - i)))
         else:
             for i in range(size):
                 poke(t.state_at + BOUNCE + i, 1, device_read(cpu, first + i if i < n else second + i - n, 1))
@@ -165,7 +157,8 @@ def end_bounce(cpu, t, done):
     if cpu.bounced == 2 and done:
         n, buffer = min(size, 4096 - (linear & 4095)), t.state_at + BOUNCE
         if n == size:
-            device_write(cpu, cpu.bounce_first, size, peek(buffer, size))
+            for i in range(0, size, 4):
+                device_write(cpu, cpu.bounce_first + i, min(4, size - i), peek(buffer + i, min(4, size - i)))
         else:
             for i in range(size):
                 device_write(cpu, cpu.bounce_first + i if i < n else cpu.bounce_second + i - n, 1, peek(buffer + i, 1))
@@ -314,7 +307,7 @@ def run(cpu, t):
             rec = locate(cpu, t, stepping or cpu.shadow != 0)
             if rec == FAULTED:
                 link = forward = -1
-                if not raise_exception(cpu, True):
+                if not raise_exception(cpu):
                     return TRIPLE_FAULT
                 continue
             if cpu.found != SCRATCH:
@@ -358,7 +351,7 @@ def run(cpu, t):
         elif why == R.KERNEL:
             number = set_instruction(cpu, t, at)
             t.kernels[number] += 1
-            if try_kernel(cpu, number) == 0:
+            if try_kernel(cpu, number):
                 cpu.eip = cpu.next
             else:
                 cpu.budget += 1
@@ -407,5 +400,5 @@ def run(cpu, t):
             cpu.vector, cpu.error, faulted = DB, 0, True
         if faulted:
             link = forward = -1
-            if not raise_exception(cpu, True):
+            if not raise_exception(cpu):
                 return TRIPLE_FAULT

@@ -7,7 +7,7 @@ from . import state as S
 from .emit import PARAMETERS, TAIL, Emit
 from .isa import flags as F
 from .isa import steps
-from .isa.opcodes import OPCODES, Row
+from .isa.opcodes import OPCODES, Row, parse
 from .isa.words import cut
 from .records import EXITS, HOLES
 
@@ -75,7 +75,7 @@ def forms(row):
                 continue                                # through TMP
             ccs = range(16) if "+c" in row.encoding else (0, 1) if row.ends == "indirect" else (0,)
             if row.step is steps.loop:
-                ccs = (int(row.encoding[1]),)
+                ccs = (parse(row.encoding).opcode % 16,)
             for fl, cc, second in product((row.writes != "none",) if one_flags else (False, True), ccs, (16, 32)):
                 if row.stack:
                     yield Form(row, w, d, s, fl, cc, stack=second)

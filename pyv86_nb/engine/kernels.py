@@ -1,9 +1,13 @@
-"""All kernels by number, as the opcode table numbers them, and one jitted function that does the one asked for."""
+"""All kernels by number, as the opcode table numbers them, and one jitted function that does the one asked for.
+
+Kernels, exceptions and interrupts are a unit of their own, reached from the loop through out_of_line.py.
+"""
 import linecache
 
 from numba.extending import register_jitable
 
 from . import interrupt, io, segmentation, strings, system, transfer
+from . import state as S
 from .isa.opcodes import KERNELS
 
 BY_NAME = {**segmentation.KERNELS, **transfer.KERNELS, **interrupt.KERNELS, **strings.KERNELS, **system.KERNELS, **io.KERNELS}
@@ -32,3 +36,20 @@ do_kernel = _chooser()
 def ends_single_step(k):
     """Whether kernel k (-1: none) clears TF on its way, so that no trap follows."""
     return k >= 0 and SINGLE_STEP_ENDS >> k & 1 != 0
+
+
+# THE UNIT: False means an exception in cpu.vector, or a triple fault
+
+def kernel_entry(cpu, k, now):
+    try:
+        do_kernel(cpu, k)
+    except Exception:
+        return False
+    return True
+
+
+def exception_entry(cpu, now): return interrupt.raise_exception(cpu, True)
+def interrupt_entry(cpu, vector, now): return interrupt.interrupt(cpu, vector)
+
+
+UNIT = {"kernel": (kernel_entry, S.CPU, 1), "exception": (exception_entry, S.CPU, 0), "interrupt": (interrupt_entry, S.CPU, 1)}

@@ -11,8 +11,8 @@ import os
 import llvmlite.binding as llvm
 import numpy as np
 
+from . import bus, decode, dispatch, door, forms, kernels, reasons, stencils, unit
 from . import code as C
-from . import decode, dispatch, door, forms, reasons, stencils, unit
 from . import segmentation as SEG
 from . import state as S
 from .bus import NEVER
@@ -59,7 +59,7 @@ def no_board(d, what, address, size, value):
     return (1 << 8 * size) - 1 if what & 255 in (PORT_READ, MEMORY_READ) else 0
 
 
-FUNCTIONS = {"run": (run_entry, S.CPU, 1), "no_board": (no_board, door.DOOR, 3), **door.FUNCTIONS}
+LOOP = {"run": (run_entry, S.CPU, 1), "no_board": (no_board, door.DOOR, 3), **door.FUNCTIONS}
 _parts: dict = {}
 
 
@@ -143,7 +143,9 @@ class Processor:
 
     def _load(self, mode):
         where, self._tables, special, st, pieces, addresses, self._engine = parts(mode)
-        at = unit.addresses(FUNCTIONS)
+        at = unit.addresses(LOOP) | unit.addresses(kernels.UNIT)
+        for name in kernels.UNIT:
+            setattr(self.cpu, f"{name}_at", at[name])
         self._run = RUN(at["run"])
         self._code = np.zeros(1, C.CODE)
         t = self._code[0]
@@ -219,13 +221,14 @@ class Processor:
         for i in range(16):
             cpu.reg[i] = 0
         for n in S.ARCHITECTURAL:
-            if n not in ("reg", "segment", "dr", "a20"):
+            if n not in ("reg", "segment", "dr", "a20", "st"):
                 setattr(cpu, n, 0)
         cpu.reg[S.EDX] = 0x611
         cpu.cr0, cpu.cf, cpu.carries, cpu.result = S.ET | S.NW | S.CD, *F.from_image(0)
         cpu.idt_limit = cpu.gdt_limit = 0xFFFF
         for i in range(8):
-            cpu.dr[i] = 0
+            cpu.dr[i] = cpu.st[i].significand = cpu.st[i].exponent = 0
+        cpu.fcw, cpu.ftw = 0x40, 0xFF
         cpu.dr[6], cpu.dr[7] = 0xFFFF0FF0, 0x400
         for s in range(8):
             SEG.set_segment(cpu, s, 0, 0, 0xFFFF, 0x82 if s >= S.LDTR else SEG.REAL_DATA)
@@ -380,10 +383,10 @@ class Processor:
             return 0
         self._tell_trace()
         if verb == FRAME:
-            door.T.note_frame(board.bus.address, address)
+            bus.wires().note_frame(board.bus.address, address)
             return 0
         if verb == IRET:
-            door.T.note_iret(board.bus.address, address)
+            bus.wires().note_iret(board.bus.address, address)
             return 0
         board.clock.now = self.now
         if verb == PORT_READ:

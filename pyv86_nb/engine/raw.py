@@ -81,6 +81,14 @@ def _memmove(typingctx, to, source, n):
 
 
 @intrinsic
+def address_of(typingctx, record):
+    """The address of a record."""
+    def codegen(context, builder, sig, args):
+        return builder.ptrtoint(args[0], ir.IntType(64))
+    return types.int64(record), codegen
+
+
+@intrinsic
 def call(typingctx, function, a, b, c, d, e):
     """i64 f(i64, ...) at an address."""
     def codegen(context, builder, sig, args):

@@ -23,6 +23,7 @@ SEGMENT = np.dtype([("base", "i8"), ("read", WINDOW), ("write", WINDOW), ("limit
 # tags; host address minus linear address; what of a write's address is compared: the page, or less where the page has code
 TLB = np.dtype([("read", "u4"), ("write", "u4"), ("host", "i8"), ("window", "u4"), ("unused", "u4"), ("unused2", "i8")])
 FETCH = np.dtype([("page", "i8"), ("frame", "i8")])                        # linear page | user << 20, physical page
+REAL = np.dtype([("significand", "i8"), ("exponent", "i8")])              # exponent: sign and exponent, 16 bits; 80 bits in a row
 JUMP = np.dtype([("tag", "i8"), ("code", "i8")])                           # context << 32 | EIP, where its code is
 CONTEXT = np.dtype([("base", "i8"), ("mode", "i8"), ("id", "i8")])
 AFTER_STI, AFTER_MOV_SS = 1, 2                          # shadow: no interrupt yet; no interrupt and no debug trap
@@ -36,6 +37,10 @@ CPU = np.dtype([
     ("gdt_base", I8), ("gdt_limit", I8), ("idt_base", I8), ("idt_limit", I8),
     ("cr0", I8), ("cr2", I8), ("cr3", I8), ("cr4", I8), ("dr", I8, (8,)),
     ("tsc_offset", I8), ("apic_base", I8), ("sysenter_cs", I8), ("sysenter_esp", I8), ("sysenter_eip", I8),
+    # the x87 FPU, SDM vol. 1, 8.1.  st: the physical registers R0-R7, whose significands are MM0-MM7.  fsw is without TOP, which is
+    # ftop; ftw has a bit for each physical register that is not empty, as FXSAVE shows them
+    ("st", REAL, (8,)), ("fcw", I8), ("fsw", I8), ("ftop", I8), ("ftw", I8),
+    ("fop", I8), ("fip", I8), ("fcs", I8), ("fdp", I8), ("fds", I8),
     ("halted", I8), ("shadow", I8), ("shut_down", I8), ("a20", I8), ("nmi_pending", I8), ("nmi_masked", I8),
     # time: `end` is the tick at which the budget is 0; extra counts ticks that are not retired instructions
     ("budget", I8), ("end", I8), ("target", I8), ("extra", I8),
@@ -52,7 +57,8 @@ CPU = np.dtype([
     # caches, all derived: cleared on restore
     ("mode", I8), ("context", I8), ("contexts", I8), ("generation", I8), ("stale", I8, (STALE,)), ("stales", I8),
     ("tlb_at", I8), ("host", I8), ("read_frame", I8), ("write_frame", I8), ("region", I8), ("page_flags", I8),
-    ("code_lines", I8), ("memory_size", I8), ("pages", I8), ("io", I8), ("io_data", I8), ("tlb", TLB, (2 * TLB_SIZE,)),
+    ("code_lines", I8), ("memory_size", I8), ("pages", I8), ("io", I8), ("io_data", I8),
+    ("kernel_at", I8), ("exception_at", I8), ("interrupt_at", I8), ("tlb", TLB, (2 * TLB_SIZE,)),
     ("fetch", FETCH, (FETCH_SIZE,)), ("jumps", JUMP, (JUMPS_SIZE,)), ("known_contexts", CONTEXT, (CONTEXTS,)),
 ])
 ARCHITECTURAL = CPU.names[:CPU.names.index("budget")]
@@ -80,7 +86,7 @@ LINE, LINE_WORDS = 2, 16                                # code is remembered by 
 CODE, DIRTY, SLOW = 1, 2, 4                             # translated blocks here; written since the last look
 
 # the mode bits of a block's key; the CS limit is above them.  UNPROTECTED: real or VM86 mode, where a load of a data segment moves
-# its base and nothing else
-D32, B32, FLAT_ES, FLAT_SS, FLAT_DS, V86, PAGED, A20, UNPROTECTED = (1 << i for i in range(9))
+# its base and nothing else.  FPU: x87 instructions need no look at CR0 and no look for exceptions, which are all masked
+D32, B32, FLAT_ES, FLAT_SS, FLAT_DS, V86, PAGED, A20, UNPROTECTED, FPU = (1 << i for i in range(10))
 LIMIT_SHIFT = 16
 FLAT_LIMIT = 0xFFFFFFFF

@@ -10,7 +10,7 @@ import sys
 import numpy as np
 from worlds import CODE, CODE0, DATA, GDT, IDT, LDT, RAM, TABLES, TSS, WORLDS, Machine, descriptor, gate
 
-from pyv86_nb.engine.isa.opcodes import OPCODES
+from pyv86_nb.engine.isa.opcodes import MAPS, OPCODES, parse
 
 KINDS = (0x9A, 0x92, 0xFA, 0xF2, 0x9E, 0x96, 0x89, 0x8B, 0x82, 0x85, 0x8C, 0xEC, 0xE5, 0x81, 0x8E, 0xEE, 0x8F, 0x86, 0x84, 0xE4)
 PREFIXES = (0x66, 0x67, 0xF0, 0xF2, 0xF3, 0x26, 0x2E, 0x36, 0x3E, 0x64, 0x65)
@@ -24,12 +24,10 @@ def code(rng):
             out += rng.randbytes(rng.randrange(1, 4))
         if rng.random() < .15:
             out.append(rng.choice(PREFIXES))
-        tokens = rng.choice(OPCODES).encoding.split()
-        two = tokens[0] == "0F"
-        byte, ext = tokens[two].split("+")[0], tokens[-1]
-        out += bytes([0x0F] * two + [int(byte, 16)])
-        if ext[0] == "/":
-            out.append(rng.getrandbits(8) if ext == "/r" else rng.getrandbits(8) & 0xC7 | int(ext[1]) << 3)
+        prefix, which, opcode, _, ext = parse(rng.choice(OPCODES).encoding)
+        out += bytes.fromhex(("", "66", "F2", "F3")[prefix or 0] + MAPS[which]) + bytes([opcode])
+        if ext:
+            out.append(rng.getrandbits(8) if ext == "r" else rng.getrandbits(8) & 0xC7 | int(ext) << 3)
         if rng.random() < .5:
             out += rng.choice((DATA, DATA + 0xFFE, CODE + 0x40, GDT, TABLES, 0xFFFFFFFE, RAM - 2, 0)).to_bytes(4, "little")[:rng.choice((1, 2, 4))]
     return bytes(out[:256])

@@ -10,7 +10,7 @@ from worlds import CODE, DATA, HANDLERS, HOLE
 from pyv86_nb.engine import state as S
 from pyv86_nb.engine.isa import flags as F
 from pyv86_nb.engine.isa import steps
-from pyv86_nb.engine.isa.opcodes import OPCODES
+from pyv86_nb.engine.isa.opcodes import MAPS, OPCODES, parse
 
 EDGES = (0, 1, 2, 0x7F, 0x80, 0xFF, 0x7FFF, 0x8000, 0xFFFF, 0x10000, 0x7FFFFFFF, 0x80000000, 0xFFFFFFFF, 0xFFFFFFFE, 31, 32, 33)
 SELECTORS = (0, 3, 0x08, 0x10, 0x1B, 0x23, 0x20, 0x13, 0x28, 0x30, 0x3B, 0x38, 0x43, 0x40, 0x48, 0x4B, 0x50, 0x53, 0x58, 0x60, 0x63, 0x68, 0x6B,
@@ -85,7 +85,7 @@ class Instruction:
     def __init__(self, rng, case, row, alone):
         self.rng, self.case, self.row, self.alone, w = rng, case, row, alone, case.world
         self.regs = case.regs
-        self.op66 = rng.random() < (.3 if row.fixed == 0 else .08)
+        self.op66 = rng.random() < (.3 if row.fixed == 0 else .08) and parse(row.encoding).prefix not in (0, 1)
         self.op67 = rng.random() < .2
         self.width = w.width ^ (48 if self.op66 else 0)
         self.address = w.width ^ (48 if self.op67 else 0)
@@ -97,20 +97,18 @@ class Instruction:
 
     def build(self):
         rng, row = self.rng, self.row
-        tokens = row.encoding.split()
-        two = tokens[0] == "0F"
-        byte, ext = tokens[two], tokens[-1] if tokens[-1][0] == "/" else ""
-        o = int(byte.split("+")[0], 16) + (rng.randrange(16) if "+c" in byte else rng.randrange(8) if "+r" in byte else 0)
+        prefix, which, o, plus, ext = parse(row.encoding)
+        o += rng.randrange(16) if plus == "c" else rng.randrange(8) if plus == "r" else 0
         self.o = o
         rep = rng.choice((0, 0xF2, 0xF3)) if row.name in STRINGS else 0
         lock = row.lock and rng.random() < .1
         override = rng.choice((0x26, 0x2E, 0x36, 0x3E, 0x64, 0x65)) if rng.random() < .25 else 0
         self.segment = {0: None, 0x64: S.FS, 0x65: S.GS}.get(override, override >> 3 & 3 if override else None)
-        body = bytes([0x0F] * two + [o])
+        body = bytes.fromhex(MAPS[which]) + bytes([o])
         self.prepare()
         mem = False
         if ext or any(c[:2] in MODRM for c in row.operands):
-            reg = int(ext[1]) if ext[1:].isdigit() else rng.randrange(8)
+            reg = int(ext) if ext.isdigit() else rng.randrange(8)
             if row.name == "mov_segment":
                 reg = rng.choice((0, 2, 3, 4, 5, rng.randrange(8)))
             elif row.operands[-1:] == ("Sw",):
@@ -124,7 +122,8 @@ class Instruction:
                 self.to_register(rm)
                 body += bytes([0xC0 | reg << 3 | rm])
         body += self.immediates()
-        prefixes = [p for p, there in ((0x66, self.op66), (0x67, self.op67), (override, override), (rep, rep), (0xF0, lock and mem)) if there]
+        must = {1: 0x66, 2: 0xF2, 3: 0xF3}.get(prefix, 0)
+        prefixes = [must] * (must > 0) + [p for p, there in ((0x66, self.op66), (0x67, self.op67), (override, override), (rep, rep), (0xF0, lock and mem)) if there]
         rng.shuffle(prefixes)
         self.code = bytes(prefixes) + body
         self.undefined |= undefined(row, self.count, 8 * self.size)

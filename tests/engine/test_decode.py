@@ -15,6 +15,7 @@ import pytest
 from pyv86_nb.engine import decode as D
 from pyv86_nb.engine import forms
 from pyv86_nb.engine.isa.opcodes import OPCODES
+from pyv86_nb.engine.isa.opcodes import PREFIXES as MANDATORY
 
 where, _ = forms.plan()
 LOOK, ROWS, _, _ = D.tables(where)
@@ -29,9 +30,11 @@ def opcode(code):
     p = 0
     while p < len(code) and code[p] in PREFIXES:
         p += 1
-    two = p < len(code) and code[p] == 0x0F
-    rest = code[p + two:p + two + 2] + b"\0\0"
-    return (int(two), rest[0]), rest[1], code[:p]
+    rest, which = code[p:p + 4] + bytes(4), 0
+    if rest[0] == 0x0F:
+        which = {0x38: 2, 0x3A: 3}.get(rest[1], 1)
+        rest = rest[1 if which == 1 else 2:]
+    return (which, rest[0]), rest[1], code[:p]
 
 
 def ours(code, big):
@@ -40,8 +43,10 @@ def ours(code, big):
     return answer, d
 
 
-def claimed(op, modrm):
-    return LOOK[op[0], op[1], modrm >> 3 & 7, int(modrm >> 6 != 3)] >= 0
+def claimed(op, modrm, prefixes):
+    repeats = [p for p in prefixes if p in (0xF2, 0xF3)]
+    must = MANDATORY.index(f"{repeats[-1]:02X}") if repeats else int(0x66 in prefixes)
+    return LOOK[op[0], must, op[1], modrm >> 3 & 7, int(modrm >> 6 != 3)] >= 0
 
 
 @pytest.mark.parametrize("bits", [16, 32])
@@ -55,7 +60,7 @@ def test_lengths_and_validity(bits):
             code = bytearray(rng.choice(PREFIXES) for _ in range(rng.randrange(1, 15))) + code
         code = bytes(code[:15])
         op, modrm, prefixes = opcode(code)
-        if op in LATER or not claimed(op, modrm):
+        if op in LATER or not claimed(op, modrm, prefixes):
             continue
         if op[0] and set(prefixes) & {0x66, 0xF2, 0xF3} and op[1] in (0xB8, 0xBC, 0xBD, 0xC7, 0x09, 0x01):
             continue                                     # mandatory prefixes of later instructions
