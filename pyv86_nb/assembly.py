@@ -16,10 +16,12 @@ from .board.at_pc import at_pc
 from .board.memory_map import store_bytes
 from .board.rate import set_rate
 from .devices.clock import Clock
+from .devices.ide_drive import ATA, ATAPI, NO_DRIVE
 from .devices.vga import Vga
 from .engine import irq_trace, reasons
 from .engine.memory import PhysicalMemory
 from .engine.processor import Processor, native_refused
+from .media import hard_disk
 from .media.elf import Symbols
 from .media.floppy import geometry
 from .options import Options
@@ -29,6 +31,8 @@ NOTHING = np.zeros((0, 0), np.uint16)
 SERIAL_LINES = 4
 NO_FIRMWARE = b"\xff" * 0x10000                          # what a socket without a ROM answers
 DRIVES = {1: "360K", 2: "1.2M", 3: "720K", 4: "1.44M", 5: "2.88M"}
+FLOPPIES, CD = 2, 6                                      # drives by number: fda, fdb, hda ... hdd, cdrom (drives.py)
+CD_PLACES = 2, 3, 1, 0                                   # where the CD-ROM drive goes: secondary master, else the next free place
 CS, D_BIT = 1, 0x4000                                    # engine/state.py, engine/segmentation.py
 
 
@@ -40,6 +44,7 @@ class Machine:
         self.chips = board.chips
         self.vga, self.keyboard, self.fdc = (self.chips.get(n) for n in ("vga", "kbc", "fdc"))
         self.uarts = [self.chips.get(f"com{n + 1}") for n in range(SERIAL_LINES)]
+        self.places: dict[int, Any] = {}                 # drive number -> (chip, which of its drives)
         self.lines: list[Any] = []                       # watcher.Line of each serial port
         self.outgoing = [bytearray() for _ in range(SERIAL_LINES)]
         self.firmware = b"", b""                         # BIOS and VGA BIOS, for snapshots
@@ -161,19 +166,32 @@ class Machine:
                 del self.outgoing[n][:taken]
 
     def disk(self, number: int) -> Any:
-        return self.fdc.disks[number] if self.fdc is not None else None
+        chip, n = self.place(number)
+        return chip.disks[n] if chip is not None else None
+
+    def place(self, number: int) -> tuple[Any, int]:
+        """The chip and its drive that go by this number; None for a drive that is not there."""
+        return (self.fdc, number) if number < FLOPPIES else self.places.get(number, (None, 0))
 
     def insert(self, number: int, disk: Any) -> None:
-        if self.fdc is None:
-            raise ValueError("this machine has no floppy controller")
-        if disk is None:
-            self.fdc.eject(number)
+        """Change a medium, or build in a hard disk."""
+        chip, n = self.place(number)
+        if chip is None:
+            raise ValueError(f"this machine has no {'floppy controller' if number < FLOPPIES else 'CD-ROM drive' if number == CD else 'such disk'}")
+        if number == CD:
+            chip.insert(n, disk)
+        elif number >= FLOPPIES:
+            chip.attach(n, disk, hard_disk.geometry(disk))
+        elif disk is None:
+            chip.eject(n)
         else:
-            self.fdc.insert(number, disk, geometry(disk.size))
+            chip.insert(n, disk, geometry(disk.size))
 
     def put_disk(self, number: int, disk: Any) -> None:
         """A disk without the drive noticing: its fields come from a snapshot."""
-        self.fdc.disks[number] = disk
+        chip, n = self.place(number)
+        if chip is not None:
+            chip.disks[n] = disk
 
     # NUMBERS
 
@@ -197,6 +215,7 @@ class Machine:
 
 def assemble(o: Options, disks: list[Any]) -> Machine:
     """The PC that the options ask for, at power-on."""
+    cd = cd_place(disks)
     tier = o.tier if o.tier != "auto" else "threaded" if native_refused() else "native"
     bios = NO_FIRMWARE if o.bare else firmware.bios(o.bios)
     vga_bios = b"" if o.bare else firmware.vga_bios(o.vga_bios)
@@ -204,14 +223,21 @@ def assemble(o: Options, disks: list[Any]) -> Machine:
     compile.prepare(tier)
     memory = PhysicalMemory(o.memory, store_bytes(bios, Vga))
     start = o.rtc or (datetime.datetime.now() if o.clock == "wall" else datetime.datetime(2000, 1, 1))
-    board = at_pc(memory, fda=drive_type(disks[0]) or "1.44M", fdb=drive_type(disks[1]), boot=o.boot, rtc_start=start, bios=bios,
+    hard = disks[FLOPPIES:CD]
+    board = at_pc(memory, fda=drive_type(disks[0]) or "1.44M", fdb=drive_type(disks[1]), ide=kinds(hard, cd),
+                  disks=[hard_disk.geometry(d) if d is not None else None for d in hard], boot=o.boot, rtc_start=start, bios=bios,
                   vga_bios=vga_bios, kernel=kernel, clock=Clock(ips=o.ticks_per_second))
-    processor = Processor(memory, tier, board)
+    processor = Processor(memory, tier, board, model=o.cpu, apic=True, seed=o.seed)
     if o.bare:
         (processor.flat if o.bare == "flat" else processor.real)()
     machine = Machine(memory, board, processor)
     machine.firmware = bios, vga_bios
-    if kernel is not None: machine.symbols = kernel.symbols
+    if kernel is not None:
+        machine.symbols = kernel.symbols
+    channels = board.chips["ide0"], board.chips["ide1"]
+    machine.places = {FLOPPIES + i: (channels[i // 2], i % 2) for i, d in enumerate(hard) if d is not None}
+    if cd is not None:
+        machine.places[CD] = channels[cd // 2], cd % 2
     for n, disk in enumerate(disks):
         if disk is not None:
             machine.insert(n, disk)
@@ -221,3 +247,16 @@ def assemble(o: Options, disks: list[Any]) -> Machine:
 def drive_type(disk: Any) -> str | None:
     """The floppy drive for a disk, as the setup program of a PC names it."""
     return DRIVES[geometry(disk.size).cmos_type] if disk is not None else None
+
+
+def cd_place(disks: list[Any]) -> int | None:
+    """Which of the four IDE places has the CD-ROM drive: the first that no hard disk takes."""
+    free = [i for i in CD_PLACES if disks[FLOPPIES + i] is None]
+    if not free and disks[CD] is not None:
+        raise ValueError("cdrom= was given together with four hard disks; the two IDE channels have room for four drives, leave one out")
+    return free[0] if free else None
+
+
+def kinds(hard: list[Any], cd: int | None) -> list[int]:
+    """What each of the four IDE places has."""
+    return [ATA if d is not None else ATAPI if i == cd else NO_DRIVE for i, d in enumerate(hard)]

@@ -15,7 +15,7 @@ import time
 from collections.abc import Callable, Sequence
 from typing import Any
 
-MEDIA = ("fda", "fdb", "hda", "cdrom", "kernel", "initrd")
+MEDIA = ("fda", "fdb", "hda", "hdb", "hdc", "hdd", "cdrom", "kernel", "initrd")
 BAD_OPTION, NOT_MET, INTERRUPTED = 2, 1, 130
 
 
@@ -39,8 +39,10 @@ def parser() -> argparse.ArgumentParser:
     disks = run.add_argument_group("what is in it")
     disks.add_argument("--fda", metavar="FILE", help="floppy in the first drive")
     disks.add_argument("--fdb", metavar="FILE", help="floppy in the second drive")
-    disks.add_argument("--hda", metavar="FILE", help="hard disk")
-    disks.add_argument("--cdrom", metavar="FILE", help="CD")
+    disks.add_argument("--hda", metavar="FILE", help="hard disk: a raw image or qcow2, also packed with gzip, xz or zstd")
+    for other in ("hdb", "hdc", "hdd"):
+        disks.add_argument(f"--{other}", metavar="FILE", help=argparse.SUPPRESS)
+    disks.add_argument("--cdrom", metavar="FILE", help="CD: an ISO image")
     disks.add_argument("--kernel", metavar="FILE", help="Linux bzImage or multiboot ELF, loaded without a boot loader")
     disks.add_argument("--initrd", metavar="FILE")
     disks.add_argument("--append", metavar="TEXT", help="command line of the kernel")

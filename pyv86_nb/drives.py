@@ -1,4 +1,4 @@
-"""`vm.fda`, `vm.fdb`: floppy drives.  A file given by path is never modified: writes go to a layer above it until `save`."""
+"""`vm.fda`, `vm.hda`, `vm.cdrom`: the drives.  A file given by path is never modified: writes go to a layer above it until `save`."""
 from __future__ import annotations
 
 import os
@@ -10,9 +10,12 @@ from . import options
 if TYPE_CHECKING:
     from .vm import VM
 
+FLOPPIES, HARD_DISKS, CD = ("fda", "fdb"), ("hda", "hdb", "hdc", "hdd"), "cdrom"
+NAMES = (*FLOPPIES, *HARD_DISKS, CD)
+
 
 class Drive:
-    """One floppy drive of the machine."""
+    """One drive of the machine."""
 
     def __init__(self, vm: VM, name: str, number: int) -> None:
         self._vm, self.name, self.number = vm, name, number
@@ -25,7 +28,7 @@ class Drive:
             return machine.disk(self.number)
 
     def insert(self, given: str | os.PathLike[str] | bytes | Any) -> None:
-        """Put a floppy into the drive: a path, bytes or a Disk.  The guest sees the disk change.
+        """Put a medium into the drive: a path, bytes or a Disk.  The guest sees the disk change.
 
         Raises
         ------
@@ -38,7 +41,7 @@ class Drive:
         self._vm._settle_inputs()
 
     def eject(self) -> None:
-        """Take the floppy out; its changes are lost unless saved."""
+        """Take the medium out; its changes are lost unless saved."""
         self._vm._check_open()
         self._vm._post("eject", self.name)
         self._vm._settle_inputs()
@@ -57,19 +60,49 @@ class Drive:
         return f"<{self.name}: " + (f"{self.source or disk!r}>" if disk is not None else "empty>")
 
 
+class CdDrive(Drive):
+    """The CD-ROM drive.  It is there without a disc too, unless all four places are taken by disks."""
+
+
+class HardDisk(Drive):
+    """A hard disk: built in, so it is neither inserted nor ejected."""
+
+    def insert(self, given: Any) -> None:
+        self._vm._check_open()
+        raise ValueError(f"{self.name} is a hard disk, which cannot be changed while the machine is there; make a VM with {self.name}=")
+
+    def eject(self) -> None:
+        self.insert(None)
+
+
+def drives(vm: VM) -> dict[str, Drive]:
+    """The drives of a machine by name, in the order of their numbers."""
+    kinds = {"f": Drive, "h": HardDisk, "c": CdDrive}
+    return {name: kinds[name[0]](vm, name, n) for n, name in enumerate(NAMES)}
+
+
 def medium(name: str, given: Any) -> tuple[Any, str]:
     """(Disk, what it was made from) of a path, bytes or Disk.  Every refusal names the option."""
+    from .media import cd, floppy
     from .media.disk import Disk
-    from .media.floppy import geometry
 
-    if isinstance(given, Disk):
-        geometry(given.size)
-        return given, given.name
     if given is None:
         raise TypeError(f"{name} takes a path, bytes or a Disk, not None; vm.{name}.eject() takes a disk out")
-    disk = Disk(options.source(name, given))
+    is_cd, is_floppy = name == "cdrom", name.startswith("fd")
     try:
-        geometry(disk.size)
+        if not isinstance(given, Disk):
+            given = options.source(name, given)
+            disk = Disk(given, sector_size=cd.SECTOR, write_protect=True) if is_cd else Disk(given)
+        elif given.sector_size != (cd.SECTOR if is_cd else 512):
+            disk = Disk(given.base, sector_size=cd.SECTOR, write_protect=True) if is_cd else Disk(given.base)
+        else:
+            disk = given
+        if is_floppy:
+            floppy.geometry(disk.size)
+        if is_cd:
+            cd.check(disk)
+        if disk.bus == "virtio" and (is_cd or is_floppy):
+            raise ValueError('bus="virtio" is for hard disks')
     except ValueError as e:
-        raise ValueError(f"{name}=: {e}") from None
+        raise ValueError(str(e) if str(e).startswith(name) else f"{name}=: {e}") from None
     return disk, disk.name

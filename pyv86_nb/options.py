@@ -21,8 +21,8 @@ LEAST_MIPS = 1.2                                         # an 8254 pulse lasts o
 TIERS = ("auto", "python", "threaded", "native")
 CLOCKS = ("auto", "virtual", "wall")
 BARE = {False: "", True: "flat", "flat": "flat", "real": "real"}
-CPUS = ("max",)
-LATER = {"hda": None, "hdb": None, "hdc": None, "hdd": None, "cdrom": None}
+CPUS = ("486", "pentium", "pentium3", "pentium4", "max")
+MEDIA = ("fda", "fdb", "hda", "hdb", "hdc", "hdd", "cdrom")
 BOOT_LETTERS = {"a": "floppy", "c": "disk", "d": "CD"}
 
 
@@ -35,6 +35,11 @@ class Options:
     vga_bios: Any = None
     fda: Any = None
     fdb: Any = None
+    hda: Any = None
+    hdb: Any = None
+    hdc: Any = None
+    hdd: Any = None
+    cdrom: Any = None
     boot: str = "cda"
     clock: str = "auto"
     mips: float = 100
@@ -52,7 +57,7 @@ class Options:
         return rate(self.mips)
 
 
-NAMES = sorted({f.name for f in fields(Options)} | set(LATER))
+NAMES = sorted(f.name for f in fields(Options))
 
 
 def check(**given: Any) -> Options:
@@ -68,10 +73,6 @@ def check(**given: Any) -> Options:
             near = difflib.get_close_matches(name, NAMES, 1)
             hint = f"did you mean {near[0]}=" if near else "the options are " + ", ".join(NAMES)
             raise TypeError(f"VM() has no option {name}=; {hint}")
-    for name, unused in LATER.items():
-        if given.pop(name, unused) != unused:
-            raise ValueError(f"{name}= is not supported in this version; boot from a floppy image with fda= or fdb=, "
-                             "or load code into memory with bare= and vm.load()")
     o = Options(**given)
     made: dict[str, Any] = dict(
         memory=memory_size(o.memory), boot=boot_order(o.boot), clock=one_of("clock", o.clock, CLOCKS), tier=one_of("tier", o.tier, TIERS),
@@ -81,7 +82,7 @@ def check(**given: Any) -> Options:
             if getattr(o, name) is not None:
                 raise ValueError(f"{name}= was given together with bare={o.bare!r}, which means no firmware; leave one of them out")
     made |= kernel_options(o)
-    media = {name: source(name, getattr(o, name)) for name in ("bios", "vga_bios", "fda", "fdb")}
+    media = {name: source(name, getattr(o, name)) for name in ("bios", "vga_bios", *MEDIA)}
     return Options(**made, **media)
 
 
@@ -201,14 +202,12 @@ def file(name: str, given: str | os.PathLike[str]) -> Path:
         raise ValueError(f"{name}={str(given)!r} is a directory; give the path of an image file")
     if not path.exists():
         raise FileNotFoundError(f"{name}={str(given)!r} does not exist (looked in {path.absolute().parent}); give the path of an image file")
-    sized(name, path, str(given))
+    if not path.stat().st_size:
+        raise ValueError(f"{name}= is empty ({given} has 0 bytes); give an image with something in it")
     return path
 
 
-def sized(name: str, given: bytes | Path, what: str) -> bytes:
-    data = given if isinstance(given, bytes) else given.read_bytes()
+def sized(name: str, data: bytes, what: str) -> bytes:
     if not data:
         raise ValueError(f"{name}= is empty ({what} has 0 bytes); give an image with something in it")
-    if name.startswith("fd") and len(data) % 512:
-        raise ValueError(f"{name}= has {len(data):,} bytes ({what}), which is not a whole number of 512-byte sectors; is it cut short?")
     return data

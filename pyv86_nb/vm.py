@@ -19,7 +19,8 @@ from typing import Any
 import numpy as np
 
 from . import assembly, disassembly, loader, options, snapshot, translate
-from .drives import Drive, medium
+from .drives import NAMES as DRIVES
+from .drives import drives, medium
 from .events import Events
 from .inputs import Inputs
 from .keyboard import Keyboard, Mouse, movements
@@ -43,8 +44,9 @@ class VM:
         RAM in bytes, or "64M", "1G".
     bios, vga_bios : str, path or bytes, optional
         Firmware; None looks for SeaBIOS where Debian puts it.
-    fda, fdb : path, bytes or Disk, optional
-        Floppies.  A file is never modified; `vm.fda.save(path)` writes the changed image.
+    fda, fdb, hda, hdb, hdc, hdd, cdrom : path, bytes or Disk, optional
+        Floppies, hard disks (raw, qcow2, or packed with gzip, xz or zstd) and a CD (ISO).  A file is never modified;
+        `vm.hda.save(path)` writes the changed image.
     kernel, initrd, cmdline : path or bytes, path or bytes, str
         Started without a boot loader, before all disks: a Linux bzImage with its initial RAM disk, or a Multiboot kernel, for which initrd may
         be a list of modules.  An ELF file's symbols name addresses in `disassemble`.
@@ -77,12 +79,14 @@ class VM:
         self._options = o = options.check(
             memory=memory, bios=bios, vga_bios=vga_bios, fda=fda, fdb=fdb, hda=hda, hdb=hdb, hdc=hdc, hdd=hdd, cdrom=cdrom, kernel=kernel,
             initrd=initrd, cmdline=cmdline, boot=boot, clock=clock, mips=mips, rtc=rtc, seed=seed, cpu=cpu, tier=tier, bare=bare, **unknown)
-        disks = [medium(n, getattr(o, n)) if getattr(o, n) is not None else (None, "") for n in ("fda", "fdb")]
+        disks = [medium(n, getattr(o, n)) if getattr(o, n) is not None else (None, "") for n in DRIVES]
         self._machine = assembly.assemble(o, [d for d, _ in disks])
         self.regs, self.memory, self.screen = Registers(self), Memory(self), Screen(self)
         self.keyboard, self.mouse, self.serial = Keyboard(self), Mouse(self), Serial(self)
-        self.fda, self.fdb = Drive(self, "fda", 0), Drive(self, "fdb", 1)
-        self.fda.source, self.fdb.source = (s for _, s in disks)
+        self._drives = drives(self)
+        self.fda, self.fdb, self.hda, self.hdb, self.hdc, self.hdd, self.cdrom = self._drives.values()
+        for drive, (_, source) in zip(self._drives.values(), disks, strict=True):
+            drive.source = source
         self.trace = Traces(self)
         self._machine.lines = [p.line for p in self.serial]
         self._events = Events(self)

@@ -11,6 +11,9 @@ from ..devices.debug_ports import DebugPorts
 from ..devices.dma_8237 import Channel, Dma8237
 from ..devices.fdc_82077 import Fdc82077
 from ..devices.fw_cfg import RAM, FwCfg, e820
+from ..devices.ide_channel import IdeChannel
+from ..devices.ide_drive import ATAPI, NO_DRIVE
+from ..devices.ide_piix3 import BMIBA, Piix3Ide
 from ..devices.kbc_8042 import Kbc8042
 from ..devices.pic_8259 import Pic8259
 from ..devices.pit_8254 import Pit8254
@@ -47,6 +50,7 @@ class AtPc(Backplane):
         bridge.announce()
         base = pm.base(bridge.functions[self.pm_slot].config)
         self.move(pm, "pm", *[base] * (base is not None))
+        self.place_ide()
         self.place()
         if self.memory_map:
             local = self.chips["apic"].base
@@ -56,10 +60,18 @@ class AtPc(Backplane):
             if "REMAP" in c.layout and c is not self.chips["cpu"]: c.REMAP = 0
         self.settle()
 
+    def place_ide(self) -> None:
+        ide, master = self.chips["ide"], self.ide_function.bar(BMIBA)
+        for n, channel in enumerate((self.chips["ide0"], self.chips["ide1"])):
+            command, control = ide.decoded(n) or (None, None)
+            for bank, base in (("", command), ("control", control), ("bus master", None if master is None else master + 8 * n)):
+                self.move(channel, bank, *[base] * (base is not None))
+
     def reset_line(self) -> None:
         """RESET is high.  A hard reset (CF9h) is everybody's; a pulse of 8042 or port 92h is the processor's: it is let pass."""
         isa = self.chips["isa"]
         if isa.RESET and isa.SRST: self.reset()
+        else: self.chips["apic"].reset()                 # a part of the processor
         isa.RESET = 0
         self.settle()
         while self.chips["cpu"].RESET: self.advance(max(self.clock.ips // 1_000_000, 1))
@@ -75,13 +87,15 @@ class AtPc(Backplane):
         return missing
 
 
-def at_pc(memory: Any = None, *, fda: str | None = "1.44M", fdb: str | None = None, disks: Any = (None, None),
-          boot: str = "cda", rtc_start: datetime.datetime = START, bios: bytes = b"", vga_bios: bytes = b"",
+def at_pc(memory: Any = None, *, fda: str | None = "1.44M", fdb: str | None = None, disks: Any = (None, None, None, None),
+          ide: Any = (NO_DRIVE, NO_DRIVE, ATAPI, NO_DRIVE), boot: str = "cda", rtc_start: datetime.datetime = START,
+          bios: bytes = b"", vga_bios: bytes = b"",
           files: dict[str, bytes] | None = None, kernel: Any = None, ram_bytes: int | None = None, clock: Clock | None = None) -> AtPc:
     """The board, powered on.
 
     memory: the engine's PhysicalMemory with `memory_map.store_bytes(bios, vga)` of store, or None: chips only.
-    fda, fdb: types of the floppy drives (cmos.FLOPPY); disks: their geometries, for CMOS; boot: order, letters a c d;
+    fda, fdb: types of the floppy drives (cmos.FLOPPY); ide: kinds of the four IDE drives (ide_drive.py), two on each channel;
+    disks: geometries of those that are disks, for CMOS; boot: order, letters a c d;
     files: fw_cfg files besides "etc/e820"; kernel: a kernel_rom.Kernel that boots before all disks.
     """
     ram_bytes = ram_bytes or (memory.ram_bytes if memory is not None else DEFAULT_RAM)
@@ -113,12 +127,16 @@ def at_pc(memory: Any = None, *, fda: str | None = "1.44M", fdb: str | None = No
     isa    = b.at(0xCF9,       south := piix3.Piix3("isa"), "reset")
     pm     = b.at(0xB2,        power := piix4_pm.Piix4Pm("pm"), "apm")
     b.at(0xAFE0, power, "gpe")
+    ide0   = b.plug(           primary := IdeChannel("ide0", ide[:2]))
+    ide1   = b.plug(           secondary := IdeChannel("ide1", ide[2:]))
+    b.plug(storage := Piix3Ide("ide"))                   # ports of both channels: place_ide
     b.at(0x510,                FwCfg("fw_cfg", ram_bytes, 1, {"etc/e820": e820([(0, ram_bytes, RAM)]), **(files or {}), **(kernel.files() if kernel else {})},
                                      kernel.items() if kernel else None, memory))
     b.at(0x80, debug := DebugPorts("debug"), "post")     # over a page register that belongs to no channel
     b.at(0xE9, debug, "e9"); b.at(0x402, debug, "log")
 
     host.connect(1, 0, south.header, south)
+    b.ide_function = host.connect(1, 1, storage.header, storage)
     b.pm_slot = host.functions.index(host.connect(1, 3, power.header, power))
     picture = host.connect(2, 0, display.header, display)
 
@@ -128,6 +146,8 @@ def at_pc(memory: Any = None, *, fda: str | None = "1.44M", fdb: str | None = No
     #   from               to
     pic1.INT            >> (apics.LINT[0], apics.INTIN[0])
     pic2.INT            >> pic1.ir[2]
+    ide0.INTRQ          >> irq[14]
+    ide1.INTRQ          >> irq[15]
     apics.INTR          >> cpu.INTR
     apics.NMI           >> cpu.NMI
     pit.OUT[0]          >> events.PIT
@@ -158,6 +178,7 @@ def at_pc(memory: Any = None, *, fda: str | None = "1.44M", fdb: str | None = No
     b.local_apic, io_apic = b.region(lapic.BASE, interrupts, "local"), b.region(apic.BASE, interrupts, "io")
     timers = b.region(hpet.BASE, precise, "registers")
     if memory is not None:
+        primary.memory = secondary.memory = memory
         floppy.dma = Channel(d1, 2, memory, through=(d2, 0))
         b.memory_map = MemoryMap(memory, host, bios, vga_bios, display, picture, window)
         b.memory_map.window(apic.BASE, 4096, io_apic)

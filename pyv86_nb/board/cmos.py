@@ -18,13 +18,18 @@ KIB, MIB, GIB = 1 << 10, 1 << 20, 1 << 30
 OWN_TYPE = 47
 
 
+def translation(disk: tuple[int, int, int]) -> int:
+    """How firmware shows a disk to INT 13h: 0 as it is, 1 by sector number (LBA assist), for INT 13h counts 1024 cylinders."""
+    return int(disk[0] > 1024)
+
+
 def fill(ram: memoryview, memory: int, *, floppies: Sequence[str | None] = (None, None),
-         disks: Sequence[tuple[int, int, int] | None] = (None, None), boot: str = "cda", century: int = 20, cpus: int = 1,
+         disks: Sequence[tuple[int, int, int] | None] = (None, None, None, None), boot: str = "cda", century: int = 20, cpus: int = 1,
          mouse: bool = True) -> None:
     """Write the bytes into the RTC's RAM.
 
     memory: bytes below 4 GiB; floppies: a drive type of FLOPPY each, None for no drive; disks: (cylinders, heads, sectors)
-    each; boot: letters of BOOT in their order.  ValueError for a drive type or letter that does not exist.
+    of the four IDE drives; boot: letters of BOOT in their order.  ValueError for a drive type or letter that does not exist.
     """
     for f in floppies:
         if f not in FLOPPY: raise ValueError(f"a floppy drive is one of {', '.join(filter(None, FLOPPY))}, not {f!r}")
@@ -52,6 +57,7 @@ def fill(ram: memoryview, memory: int, *, floppies: Sequence[str | None] = (None
         word(at + 6, cylinders)
         ram[at + 8] = sectors
 
+    ram[0x39] = sum(translation(d) << 2 * i for i, d in enumerate(disks) if d)
     order = [BOOT[c] for c in boot] + [0, 0]
     ram[0x3D] = order[0] | order[1] << 4
     ram[0x38] = order[2] << 4 | 1                                    # bit 0: do not look for the floppy's signature

@@ -15,8 +15,8 @@ IN_TICKS = {"Comparator": ("match", "fall"), "Ps2Keyboard": ("ready", "repeating
             "FloppyDrive": ("up_to_speed", "arrival")}
 NOT_IN_TICKS = {                                         # fields of 63 bits that count something else; a test holds this complete
     "Clock": ("now", "ips"), "Counter": ("t0", "switch", "stop", "loaded"), "RtcMc146818": ("since", "second", "t0"), "Piix4Pm": ("turn",),
-    "Uart16550": ("lost",), "Apic": ("began",), "LocalApic": ("began",), "Hpet": ("held", "began"),
-    "Comparator": ("value", "period"), "Ring": ("head", "tail"), "DebugPorts": ("before",)}
+    "Uart16550": ("lost",), "Apic": ("began",), "LocalApic": ("began",), "Hpet": ("held", "began"), "Comparator": ("value", "period"),
+    "Ring": ("head", "tail"), "DebugPorts": ("before",), "IdeChannel": ("lba",), "IdeDrive": ("capacity",)}
 
 
 def set_rate(board: Any, ips: int) -> int:

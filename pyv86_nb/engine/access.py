@@ -5,13 +5,14 @@ with the page of the access's *last* byte, the index comes from its first: an ac
 translated from the page, writes pass only in a *window* of it, an aligned block of lines without code.
 Each host address comes from a frame of `PhysicalMemory`, so it lies in the host buffer with its whole page.
 
-Half 0 of the TLB is for supervisor accesses, half 1 for CPL 3.
+The TLB has a part for each `who` of paging.py.
 """
 from numba.extending import register_jitable as kernel
 
 from . import state as S
 from .exceptions import GP, SS, fault
-from .paging import MAY_WRITE, note_stale, walk
+from .isa import flags as F
+from .paging import MAY_WRITE, note_stale, translate
 from .raw import MEMORY_READ, MEMORY_WRITE, REGION_SHIFT, io, peek, poke
 
 DONE, DEVICE, WATCHED = range(3)                        # what `fill` says
@@ -79,8 +80,8 @@ def free_window(cpu, physical, size):
 def fill(cpu, linear, size, write, user):
     """Put the page of an access within it into the TLB.  DEVICE: it is not plain memory.  WATCHED: the write goes to code.
     #PF if the access is not allowed."""
-    physical = walk(cpu, linear, write, user)
-    page = (physical >> 12) & 0xFFFFF
+    physical = translate(cpu, linear, write, user)
+    page = physical >> 12
     frame = peek(cpu.read_frame + 4 * page, 4)
     if frame == 0 or (write and peek(cpu.write_frame + 4 * page, 4) != frame):
         return DEVICE
@@ -91,11 +92,11 @@ def fill(cpu, linear, size, write, user):
     entry.host = cpu.host + ((frame - 1) << 12) - (linear & 0xFFFFF000)
     entry.write, entry.window = S.INVALID, WHOLE_PAGE
     flags = peek(cpu.page_flags + page, 1)
-    if flags & S.DIRTY and physical & MAY_WRITE and peek(cpu.write_frame + 4 * page, 4) == frame:
+    if flags & S.DIRTY and entry.physical & MAY_WRITE and peek(cpu.write_frame + 4 * page, 4) == frame:
         if flags & S.CODE == 0:
             entry.write = linear & 0xFFFFF000
         elif write:
-            window = free_window(cpu, physical & 0xFFFFFFFF, size)
+            window = free_window(cpu, physical, size)
             if window == 0:
                 return WATCHED
             entry.write, entry.window = linear & window, window
@@ -120,29 +121,29 @@ def window_left(cpu, linear):
 
 @kernel
 def device_read(cpu, physical, size):
-    page = physical >> 12 & 0xFFFFF
+    page = physical >> 12
     region = peek(cpu.region + page, 1)
     if region:
         cpu.attention = 1
-        return io(cpu, MEMORY_READ | (region - 1) << REGION_SHIFT, physical & 0xFFFFFFFF, size, 0)
+        return io(cpu, MEMORY_READ | (region - 1) << REGION_SHIFT, physical, size, 0)
     frame = peek(cpu.read_frame + 4 * page, 4)
     return (1 << 8 * size) - 1 if frame == 0 else peek(cpu.host + ((frame - 1) << 12) + (physical & 4095), size)
 
 
 @kernel
 def device_write(cpu, physical, size, v):
-    page = physical >> 12 & 0xFFFFF
+    page = physical >> 12
     region = peek(cpu.region + page, 1)
     if region:
         cpu.attention = 1
-        io(cpu, MEMORY_WRITE | (region - 1) << REGION_SHIFT, physical & 0xFFFFFFFF, size, v)
+        io(cpu, MEMORY_WRITE | (region - 1) << REGION_SHIFT, physical, size, v)
         return
     frame = peek(cpu.write_frame + 4 * page, 4)
     if frame:
         mark_dirty(cpu, page)
         poke(cpu.host + ((frame - 1) << 12) + (physical & 4095), size, v)
-        if peek(cpu.page_flags + page, 1) & S.CODE and overlaps_code(cpu, physical & 0xFFFFFFFF, size):
-            note_stale(cpu, physical & 0xFFFFFFFF, size)
+        if peek(cpu.page_flags + page, 1) & S.CODE and overlaps_code(cpu, physical, size):
+            note_stale(cpu, physical, size)
 
 
 @kernel
@@ -159,9 +160,9 @@ def read_slowly(cpu, linear, size, user):
     if (linear & 4095) + size <= 4096:
         if fill(cpu, linear, size, 0, user) == DONE:
             return peek(host_address(cpu, linear, size, 0, user), size)
-        return device_read(cpu, walk(cpu, linear, 0, user), size)
+        return device_read(cpu, translate(cpu, linear, 0, user), size)
     n, v = 4096 - (linear & 4095), 0
-    first, second = walk(cpu, linear, 0, user), walk(cpu, (linear + n) & 0xFFFFFFFF, 0, user)
+    first, second = translate(cpu, linear, 0, user), translate(cpu, (linear + n) & 0xFFFFFFFF, 0, user)
     for i in range(size):
         v |= device_read(cpu, first + i if i < n else second + i - n, 1) << 8 * i
     return v
@@ -182,10 +183,10 @@ def write_slowly(cpu, linear, size, v, user):
         if fill(cpu, linear, size, 1, user) == DONE:
             poke(host_address(cpu, linear, size, 1, user), size, v)
         else:
-            device_write(cpu, walk(cpu, linear, 1, user), size, v)
+            device_write(cpu, translate(cpu, linear, 1, user), size, v)
         return
     n = 4096 - (linear & 4095)
-    first, second = walk(cpu, linear, 1, user), walk(cpu, (linear + n) & 0xFFFFFFFF, 1, user)
+    first, second = translate(cpu, linear, 1, user), translate(cpu, (linear + n) & 0xFFFFFFFF, 1, user)
     for i in range(size):
         device_write(cpu, first + i if i < n else second + i - n, 1, v >> 8 * i & 255)
 
@@ -193,16 +194,19 @@ def write_slowly(cpu, linear, size, v, user):
 @kernel
 def probe(cpu, linear, size, write, user):
     """#PF now if any byte of the access would fault: after this the access cannot fail."""
-    walk(cpu, linear, write, user)
+    translate(cpu, linear, write, user)
     if (linear & 4095) + size > 4096:
-        walk(cpu, (linear + size - 1) & 0xFFFFF000, write, user)           # CR2 is the first byte of that page
+        translate(cpu, (linear + size - 1) & 0xFFFFF000, write, user)           # CR2 is the first byte of that page
 
 
 # SHORTHANDS FOR KERNELS
 
 @kernel
 def is_user(cpu):
-    return 1 if cpu.cpl == 3 else 0
+    """The `who` of the running program (paging.py): 1 at CPL 3, 2 for a system that SMAP lets pass."""
+    if cpu.cpl == 3:
+        return 1
+    return 2 if cpu.cr4 & S.SMAP and cpu.eflags & F.AC else 0
 
 
 @kernel

@@ -7,10 +7,10 @@ from numba.extending import register_jitable as kernel
 
 from .isa import flags as F
 from .out_of_line import interrupt
+from .paging import flush_address_space
 from .raw import A20M, ACKNOWLEDGE, ADVANCE, DEADLINE, INTR, NMI, PIN, POWEROFF, PYTHON, REMAP, RESET, io
 from .reasons import BUDGET, GO_ON, HALTED, PYTHON_DUE, PYTHON_REMAP, RESET_PIN, SHUTDOWN, TRIPLE_FAULT
 from .segmentation import update_mode
-from .tasks import flush_address_space
 
 BIT_20 = 1 << 20
 

@@ -14,7 +14,7 @@ from . import state as S
 from .access import bits_between
 from .code import ARENA, BLOCKS, BUCKETS, COLD_AT, LONGEST_BLOCK, PLAN, RECORDS
 from .exceptions import GP, UD, fault
-from .fetch import fetch
+from .fetch import fetch, fetch_page
 from .forms import SPECIAL_NAMES
 from .isa.opcodes import KERNELS, OPCODES
 from .kernels import PUSHF
@@ -250,7 +250,7 @@ def translate(cpu, t, eip, physical, cap, keep):
                 break                                   # across the page: a block of its own
             got = fetch(cpu, p, t.source, True)
             answer = D.decode(t.source, got, 1 if mode & S.D32 else 0, 1 if mode & S.B32 else 0, t.look, t.rows, d)
-            second = cpu.fetch[((cpu.segment[S.CS].base + p + room) >> 12) & (S.FETCH_SIZE - 1)].frame
+            second = fetch_page(cpu, (cpu.segment[S.CS].base + p + room) & 0xFFFFFFFF)
         if answer != D.OK:
             if n > 0:
                 break
@@ -469,7 +469,7 @@ def forget_writes(cpu, page):
     """No TLB entry may let writes to this physical page pass."""
     frame = peek(cpu.read_frame + 4 * page, 4)
     host = cpu.host + ((frame - 1) << 12)
-    for i in range(2 * S.TLB_SIZE):
+    for i in range(3 * S.TLB_SIZE):
         entry = cpu.tlb[i]
         if entry.write != S.INVALID and entry.host + (entry.write & 0xFFFFF000) == host:
             entry.write = S.INVALID

@@ -38,21 +38,28 @@ def _source(code):
     return FROM.get(code[0] if code not in ("eAX", "AL") else "A", 0)
 
 
+def opcode_map(features=None):
+    """Opcode to row.  features: those there are, of rows that name one."""
+    look = np.full(LOOK, -1, np.int16)
+    for i, r in enumerate(OPCODES):
+        if features is not None and r.feature and r.feature not in features:
+            continue
+        prefix, m, first, plus, ext = parse(r.encoding)
+        for o in range(first, first + {"": 1, "r": 8, "c": 16}[plus]):
+            for mem in {"": (0, 1), "r": (0,), "m": (1,)}[r.mod]:
+                for reg in (int(ext),) if ext.isdigit() else range(8):
+                    look[m, slice(None) if prefix is None else prefix, o, reg, mem] = i
+    return look
+
+
 def tables(where):
     """(look, rows, sid, fused): opcode to row; facts of rows; handlers by row and operands."""
-    look = np.full(LOOK, -1, np.int16)
     rows = np.zeros((len(OPCODES), SID_CC + 1), np.int64)
     sid, sid_size = [], 0
     fused = np.full((len(OPCODES), 3, 7, 7, 2, 16), -1, np.int16)
     index = {8: 0, 16: 1, 32: 2}
     for i, r in enumerate(OPCODES):
-        prefix, m, first, plus, ext = parse(r.encoding)
-        mems = {"": (0, 1), "r": (0,), "m": (1,)}[r.mod]
-        for o in range(first, first + {"": 1, "r": 8, "c": 16}[plus]):
-            for mem in mems:
-                regs = (int(ext),) if ext.isdigit() else range(8)
-                for reg in regs:
-                    look[m, slice(None) if prefix is None else prefix, o, reg, mem] = i
+        _, _, first, plus, ext = parse(r.encoding)
         codes = (*r.operands, "-", "-", "-")
         ws = FM.widths(r)
         rows[i, WIDTH] = {(8,): BYTE, (16,): WORD, (32,): DWORD}.get(ws, OPERAND_SIZE)
@@ -90,7 +97,7 @@ def tables(where):
     number = {id(r): i for i, r in enumerate(OPCODES)}
     for f in FM.fused_forms():
         fused[number[id(f.row)], index[f.w], KIND[f.dst], KIND[f.src], int(f.flags), f.cc - 16] = where[f.key()]
-    return look, rows, np.concatenate(sid), fused
+    return opcode_map(), rows, np.concatenate(sid), fused
 
 
 @kernel

@@ -18,7 +18,7 @@ from .fetch import fetch_page
 from .isa import flags as F
 from .kernels import ends_single_step
 from .out_of_line import raise_exception, try_kernel
-from .paging import walk
+from .paging import translate
 from .raw import enter, num, peek, poke, record_at
 from .reasons import GO_ON, PYTHON_STEP, TRIPLE_FAULT
 from .strings import AGAIN
@@ -69,12 +69,12 @@ def try_fill(cpu, linear, size, write, user):
 
 
 @kernel
-def try_walk(cpu, linear, write, user):
+def try_physical(cpu, linear, write, user):
     try:
-        physical = walk(cpu, linear, write, user)
+        physical = translate(cpu, linear, write, user)
     except Exception:
         return FAULTED
-    return physical & 0xFFFFFFFF
+    return physical
 
 
 # CONTEXTS: recent targets are known by EIP and by what EIP means
@@ -83,11 +83,11 @@ def try_walk(cpu, linear, write, user):
 def find_context(cpu):
     """`context` for jumps under this CS base, mode, privilege and address space."""
     cpu.moved = 0
-    base, mode = cpu.segment[S.CS].base, cpu.mode << 1 | is_user(cpu)
+    base, mode = cpu.segment[S.CS].base, cpu.mode << 2 | is_user(cpu)
     entry = cpu.known_contexts[(base >> 4 ^ base >> 12 ^ mode ^ mode >> 16) & (S.CONTEXTS - 1)]
-    if entry.base != base or entry.mode != mode or entry.id >> 32 != cpu.generation & 0x7FFFFFFF:
+    if entry.base != base or entry.mode != mode or entry.id >> 32 != cpu.era & 0x7FFFFFFF:
         cpu.contexts = cpu.contexts + 1 & 0x7FFFFFFF
-        entry.base, entry.mode, entry.id = base, mode, (cpu.generation & 0x7FFFFFFF) << 32 | cpu.contexts
+        entry.base, entry.mode, entry.id = base, mode, (cpu.era & 0x7FFFFFFF) << 32 | cpu.contexts
         if cpu.contexts == 0:                           # used up: old tags could be taken for new ones
             for i in range(S.JUMPS_SIZE):
                 cpu.jumps[i].tag = -1
@@ -119,10 +119,10 @@ def begin_bounce(cpu, t, at, linear, size, write, user):
     go on at, in the twin of the instruction; or FAULTED."""
     r = t.records[at]
     n = min(size, 4096 - (linear & 4095))
-    first = try_walk(cpu, linear, write, user)
+    first = try_physical(cpu, linear, write, user)
     second = 0
     if n < size and first != FAULTED:                   # a fault of the first page is the only one
-        second = try_walk(cpu, (linear + n) & 0xFFFFFFFF, write, user)
+        second = try_physical(cpu, (linear + n) & 0xFFFFFFFF, write, user)
     if first == FAULTED or second == FAULTED:
         return FAULTED
     into = at
@@ -300,8 +300,6 @@ def run(cpu, t):
             if B.full(t) or crowded:
                 B.flush(cpu, t)
                 link, forward, crowded = -1, -1, False
-            if cpu.moved:
-                find_context(cpu)
             stepping = cpu.eflags & F.TF != 0
             records, hot, cold = t.nrec, t.hot, t.cold
             rec = locate(cpu, t, stepping or cpu.shadow != 0)
@@ -310,6 +308,8 @@ def run(cpu, t):
                 if not raise_exception(cpu):
                     return TRIPLE_FAULT
                 continue
+            if cpu.moved:                               # also by the instruction fetch
+                find_context(cpu)
             if cpu.found != SCRATCH:
                 records = -1
             if cpu.found == KEPT:

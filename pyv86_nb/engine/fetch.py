@@ -6,9 +6,9 @@ asked for when the instruction needs it, as a processor does.
 from numba.extending import register_jitable as kernel
 
 from . import state as S
-from .access import device_read, is_user
+from .access import device_read
 from .exceptions import GP, fault
-from .paging import walk
+from .paging import FETCH, GLOBAL, PAGE_ADDRESS, walk
 from .raw import peek
 
 LONGEST, ROOM = 15, 32                                  # bytes of an instruction; of the buffer that decode reads
@@ -16,12 +16,18 @@ LONGEST, ROOM = 15, 32                                  # bytes of an instructio
 
 @kernel
 def fetch_page(cpu, linear):
-    """The physical page of code at a linear address; #PF if it may not be executed."""
-    key = linear >> 12 | is_user(cpu) << 20
-    entry = cpu.fetch[linear >> 12 & (S.FETCH_SIZE - 1)]
-    if entry.page != key:
-        entry.frame = walk(cpu, linear, 0, is_user(cpu)) >> 12 & 0xFFFFF
-        entry.page = key
+    """The physical page of code at a linear address; #PF if it may not be executed.  Jumps to a page that has to make room are
+    forgotten: this is the instruction TLB, and nobody may run by a translation that is not in it."""
+    user = 1 if cpu.cpl == 3 else 0
+    key, entry = linear >> 12 | user << 20, cpu.fetch[(linear >> 12 & (S.FETCH_SIZE - 1)) + user * S.FETCH_SIZE]
+    valid = entry.age == cpu.generation << 1 or entry.age == cpu.global_generation << 1 | 1
+    if entry.page != key or not valid:
+        physical = walk(cpu, linear, FETCH, user)
+        if valid:
+            cpu.era += 1
+            cpu.moved = 1
+        entry.page, entry.frame = key, (physical & PAGE_ADDRESS) >> 12
+        entry.age = cpu.global_generation << 1 | 1 if physical & GLOBAL else cpu.generation << 1
     return entry.frame
 
 

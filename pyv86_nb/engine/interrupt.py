@@ -42,10 +42,13 @@ def eflags(cpu):
 @kernel
 def set_eflags(cpu, v, mask):
     """The bits of mask from v; an interrupt or a trap may be due now."""
-    v = (eflags(cpu) & ~mask) | (v & mask)
+    old = eflags(cpu)
+    v = (old & ~mask) | (v & mask)
     cpu.cf, cpu.carries, cpu.result = F.from_image(v)
     cpu.eflags = v & ~(F.MASK | 2)
     cpu.attention = 1
+    if (old ^ v) & F.AC:                                # alignment checks, SMAP
+        update_mode(cpu)
 
 
 @kernel

@@ -28,9 +28,10 @@ class PhysicalMemory:
         self._buffer = mmap.mmap(-1, ram_bytes + store_bytes + PAGE)        # one page more: no access at its end can leave it
         self.host = np.frombuffer(self._buffer, np.uint8)
         self.ram, self.store = self.host[:ram_bytes], self.host[ram_bytes:ram_bytes + store_bytes]
-        self.read_frame, self.write_frame = np.zeros(PAGES, np.uint32), np.zeros(PAGES, np.uint32)
-        self.region, self.flags = np.zeros(PAGES, np.uint8), np.zeros(PAGES, np.uint8)
-        self.code_lines = np.zeros(S.LINE_WORDS * PAGES, np.int64)
+        n = PAGES + 1                                                        # the last is what lies above 4 GiB: nothing
+        self.read_frame, self.write_frame = np.zeros(n, np.uint32), np.zeros(n, np.uint32)
+        self.region, self.flags = np.zeros(n, np.uint8), np.zeros(n, np.uint8)
+        self.code_lines = np.zeros(S.LINE_WORDS * n, np.int64)
         self.changed = lambda first, last: None                              # told when pages show something else
         self.written = lambda address, n: None                               # told when Python writes
 

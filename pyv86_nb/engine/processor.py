@@ -20,7 +20,8 @@ from .exceptions import NAMES, Fault
 from .interrupt import eflags
 from .isa import flags as F
 from .memory import PAGE, PhysicalMemory
-from .paging import walk
+from .models import MODELS, configure, offered
+from .paging import PAGE_ADDRESS, flush_address_space, set_cr3, walk
 from .plain import Plain
 from .raw import (
     ACKNOWLEDGE,
@@ -36,13 +37,13 @@ from .raw import (
     REGION_SHIFT,
 )
 from .records import EXITS
-from .system import set_cr0
-from .tasks import flush_address_space
+from .system import set_cr0, set_cr4
 from .view import view
 
 TIERS = "python", "threaded", "native"
 View = view(S.CPU)
 RESET_EIP, RESET_CS = 0xFFF0, 0xF000
+PAT_RESET = 0x0007040600070406                          # vol. 3, table 12-12
 RUN = ctypes.CFUNCTYPE(*[ctypes.c_int64] * 6)           # called without the GIL
 
 
@@ -110,16 +111,18 @@ class Processor:
     """An i386-family processor.
 
     memory: what its physical addresses mean.  tier: "python", "threaded", "native", or "auto", the best that works here.
-    board: a powered-on backplane with `bus` and `pins`, or None.  Raises ValueError for an unknown tier, OSError for one that
-    the host refuses.
+    board: a powered-on backplane with `bus` and `pins`, or None.  model: of models.py.  apic: whether the board has a local APIC
+    for it.  seed: of RDRAND.  Raises ValueError for an unknown tier or model, OSError for a tier that the host refuses.
     """
 
-    def __init__(self, memory: PhysicalMemory, tier: str = "auto", board=None):
+    def __init__(self, memory: PhysicalMemory, tier: str = "auto", board=None, model: str = "max", apic: bool = False, seed: int = 0):
         refused = native_refused() if tier in ("auto", "native") else None
         if tier == "auto":
             tier = "threaded" if refused else "native"
         if tier not in TIERS:
             raise ValueError(f"there is no tier {tier!r}; choose auto, {', '.join(TIERS)}")
+        if model not in MODELS:
+            raise ValueError(f"there is no processor model {model!r}; choose {', '.join(MODELS)}")
         if refused and tier == "native":
             raise OSError(f"{refused}; use tier='threaded'")
         self.memory, self.tier, self.board = memory, tier, board
@@ -127,6 +130,10 @@ class Processor:
         self.address = self.array.ctypes.data
         words = memoryview(self.array.view(np.int64))
         self.cpu = View(words, words.cast("B").cast("I"))
+        features = offered(model, apic)
+        configure(self.cpu, model, features)
+        self._apic = apic
+        self.cpu.random = seed & (1 << 63) - 1
         self.cpu.board_io = self._board_io if board is not None else (lambda *a: no_board(None, *a))
         for name in ("read_frame", "write_frame", "region", "code_lines"):
             setattr(self.cpu, name, getattr(memory, name).ctypes.data)
@@ -135,14 +142,20 @@ class Processor:
         mode = "native" if tier == "native" else "threaded"
         if tier == "python":
             where, _ = forms.plan()
-            self._tables = decode.tables(where)
+            self._tables = self._of_model(decode.tables(where), features)
         else:
-            self._load(mode)
+            self._load(mode, features)
         self.plain = Plain(self.cpu, self._tables)
         self.reset()
 
-    def _load(self, mode):
-        where, self._tables, special, st, pieces, addresses, self._engine = parts(mode)
+    @staticmethod
+    def _of_model(tables, features):
+        """The decoder's tables without the opcodes that this model lacks."""
+        return decode.opcode_map(features), *tables[1:]
+
+    def _load(self, mode, features):
+        where, tables, special, st, pieces, addresses, self._engine = parts(mode)
+        self._tables = self._of_model(tables, features)
         at = unit.addresses(LOOP) | unit.addresses(kernels.UNIT)
         for name in kernels.UNIT:
             setattr(self.cpu, f"{name}_at", at[name])
@@ -218,23 +231,22 @@ class Processor:
     def reset(self) -> None:
         """RESET: SDM vol. 3, table 10-1."""
         cpu, now, extra = self.cpu, self.now, self.cpu.extra
-        for i in range(16):
-            cpu.reg[i] = 0
+        kept = {"a20": cpu.a20 or 0xFFFFFFFF, "random": cpu.random}
         for n in S.ARCHITECTURAL:
-            if n not in ("reg", "segment", "dr", "a20", "st"):
-                setattr(cpu, n, 0)
-        cpu.reg[S.EDX] = 0x611
+            self.array[n] = 0
+        for n, v in kept.items():
+            setattr(cpu, n, v)
+        cpu.reg[S.EDX] = cpu.signature
+        cpu.apic_base = S.APIC_RESET if self._apic else 0
+        cpu.pat, cpu.misc_enable = PAT_RESET, 1
         cpu.cr0, cpu.cf, cpu.carries, cpu.result = S.ET | S.NW | S.CD, *F.from_image(0)
         cpu.idt_limit = cpu.gdt_limit = 0xFFFF
-        for i in range(8):
-            cpu.dr[i] = cpu.st[i].significand = cpu.st[i].exponent = 0
         cpu.fcw, cpu.ftw = 0x40, 0xFF
         cpu.dr[6], cpu.dr[7] = 0xFFFF0FF0, 0x400
         for s in range(8):
             SEG.set_segment(cpu, s, 0, 0, 0xFFFF, 0x82 if s >= S.LDTR else SEG.REAL_DATA)
         SEG.set_segment(cpu, S.CS, RESET_CS, 0xFFFF0000, 0xFFFF, SEG.REAL_DATA)
         cpu.eip = RESET_EIP
-        cpu.a20 = cpu.a20 or 0xFFFFFFFF
         cpu.extra, cpu.shut_down, cpu.external, cpu.chained = extra, 0, 0, 0
         self.now = now
         self.forget()
@@ -277,7 +289,7 @@ class Processor:
         """The physical address of a linear one as the current program sees it; LookupError where there is none."""
         saved = [(n, getattr(self.cpu, n)) for n in ("cr2", "vector", "error")]
         try:
-            return walk(self.cpu, linear, 0, 0) & 0xFFFFFFFF
+            return walk(self.cpu, linear, 0, 2) & PAGE_ADDRESS | linear & 4095
         except Fault:
             raise LookupError(f"no page at {linear:#x}") from None
         finally:
@@ -328,8 +340,13 @@ class Processor:
                 raise ValueError(f"cr0 = {value:#x} is not a state that a processor can be in (PG needs PE, NW needs CD)") from None
         elif name == "eip":
             cpu.eip = value
-        elif name in ("cr2", "cr3", "cr4"):
-            setattr(cpu, name, value)
+        elif name == "cr2":
+            cpu.cr2 = value
+        elif name in ("cr3", "cr4"):
+            try:
+                (set_cr3 if name == "cr3" else set_cr4)(cpu, value)
+            except Fault:
+                raise ValueError(f"{name} = {value:#x} sets bits that are reserved on this processor") from None
             flush_address_space(cpu)
         elif name[:2] == "dr" and name[2:] in "01234567":
             cpu.dr[int(name[2:])] = value

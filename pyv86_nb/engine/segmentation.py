@@ -388,19 +388,29 @@ def ltr(cpu):
 
 
 @kernel
+def need_umip(cpu):
+    """SGDT, SIDT, SLDT, STR, SMSW are the system's alone with CR4.UMIP."""
+    if cpu.cr4 & S.UMIP and cpu.cpl:
+        fault(cpu, GP, 0)
+
+
+@kernel
 def sldt(cpu):
     need_protected(cpu)
+    need_umip(cpu)
     put_word(cpu, cpu.ldtr)
 
 
 @kernel
 def str_(cpu):
     need_protected(cpu)
+    need_umip(cpu)
     put_word(cpu, cpu.tr)
 
 
 @kernel
 def store_table(cpu, base, limit):
+    need_umip(cpu)
     at, user = logical(cpu, cpu.of_segment, cpu.offset, 6, 1), is_user(cpu)
     probe(cpu, at, 6, 1, user)
     write(cpu, at, 2, limit, user)

@@ -15,14 +15,18 @@ ES, CS, SS, DS, FS, GS, LDTR, TR, NEW = range(9)        # as ModRM numbers them;
 GENERAL = ("eax", "ecx", "edx", "ebx", "esp", "ebp", "esi", "edi")
 SEGMENTS = ("es", "cs", "ss", "ds", "fs", "gs")
 
-TLB_SIZE, FETCH_SIZE, JUMPS_SIZE, CONTEXTS = 1024, 256, 4096, 256
+TLB_SIZE, FETCH_SIZE, JUMPS_SIZE, CONTEXTS = 1024, 2048, 4096, 256        # of the first two for each kind of access
 INVALID = 1                                             # a tag that no page has
+PHYSICAL_BITS, LEAVES, MTRRS = 36, 24, 28               # of an address; rows of CPUID; 8 pairs, 11 fixed, the default type
 
 WINDOW = np.dtype([("first", "i8"), ("last", "i8")])
 SEGMENT = np.dtype([("base", "i8"), ("read", WINDOW), ("write", WINDOW), ("limit", "i8"), ("rights", "i8")])
-# tags; host address minus linear address; what of a write's address is compared: the page, or less where the page has code
-TLB = np.dtype([("read", "u4"), ("write", "u4"), ("host", "i8"), ("window", "u4"), ("unused", "u4"), ("unused2", "i8")])
-FETCH = np.dtype([("page", "i8"), ("frame", "i8")])                        # linear page | user << 20, physical page
+# tags; host address minus linear address; what of a write's address is compared: the page, or less where the page has code.
+# These are for handlers, and come and go with translated code; the translation that the guest's TLB has is `tag` (its linear page)
+# and `physical` (paging.py says which bits), the same on all tiers
+TLB = np.dtype([("read", "u4"), ("write", "u4"), ("host", "i8"), ("window", "u4"), ("tag", "u4"), ("physical", "i8")])
+FETCH = np.dtype([("page", "i8"), ("frame", "i8"), ("age", "i8")])         # linear page | user << 20, physical page, generation
+LEAF = np.dtype([(n, "i8") for n in ("leaf", "sub", "a", "b", "c", "d")])  # of CPUID; sub -1: any
 REAL = np.dtype([("significand", "i8"), ("exponent", "i8")])              # exponent: sign and exponent, 16 bits; 80 bits in a row
 JUMP = np.dtype([("tag", "i8"), ("code", "i8")])                           # context << 32 | EIP, where its code is
 CONTEXT = np.dtype([("base", "i8"), ("mode", "i8"), ("id", "i8")])
@@ -36,6 +40,7 @@ CPU = np.dtype([
     ("segment", SEGMENT, (9,)), ("ldtr", I8), ("tr", I8), ("cpl", I8),
     ("gdt_base", I8), ("gdt_limit", I8), ("idt_base", I8), ("idt_limit", I8),
     ("cr0", I8), ("cr2", I8), ("cr3", I8), ("cr4", I8), ("dr", I8, (8,)),
+    ("pdpte", I8, (4,)), ("efer", I8), ("pat", I8), ("mtrr", I8, (MTRRS,)), ("misc_enable", I8), ("tsc_aux", I8), ("random", I8),
     ("tsc_offset", I8), ("apic_base", I8), ("sysenter_cs", I8), ("sysenter_esp", I8), ("sysenter_eip", I8),
     # the x87 FPU, SDM vol. 1, 8.1.  st: the physical registers R0-R7, whose significands are MM0-MM7.  fsw is without TOP, which is
     # ftop; ftw has a bit for each physical register that is not empty, as FXSAVE shows them
@@ -54,12 +59,15 @@ CPU = np.dtype([
     ("pc", I8), ("address", I8), ("access", I8), ("bounce", I8, (2,)),
     ("bounced", I8), ("bounce_linear", I8), ("bounce_size", I8), ("bounce_first", I8), ("bounce_second", I8),
     ("saved_read", I8), ("saved_write", I8), ("saved_host", I8), ("saved_window", I8), ("found", I8),
-    # caches, all derived: cleared on restore
-    ("mode", I8), ("context", I8), ("contexts", I8), ("generation", I8), ("stale", I8, (STALE,)), ("stales", I8),
+    # the model (models.py)
+    ("offers", I8), ("cr4_bits", I8), ("signature", I8), ("leaves", LEAF, (LEAVES,)),
+    # caches, all derived: cleared on restore.  generation, era: paging.flush_address_space
+    ("mode", I8), ("context", I8), ("contexts", I8), ("generation", I8), ("global_generation", I8), ("era", I8),
+    ("stale", I8, (STALE,)), ("stales", I8),
     ("tlb_at", I8), ("host", I8), ("read_frame", I8), ("write_frame", I8), ("region", I8), ("page_flags", I8),
     ("code_lines", I8), ("memory_size", I8), ("pages", I8), ("io", I8), ("io_data", I8),
-    ("kernel_at", I8), ("exception_at", I8), ("interrupt_at", I8), ("tlb", TLB, (2 * TLB_SIZE,)),
-    ("fetch", FETCH, (FETCH_SIZE,)), ("jumps", JUMP, (JUMPS_SIZE,)), ("known_contexts", CONTEXT, (CONTEXTS,)),
+    ("kernel_at", I8), ("exception_at", I8), ("interrupt_at", I8), ("tlb", TLB, (3 * TLB_SIZE,)),
+    ("fetch", FETCH, (2 * FETCH_SIZE,)), ("jumps", JUMP, (JUMPS_SIZE,)), ("known_contexts", CONTEXT, (CONTEXTS,)),
 ])
 ARCHITECTURAL = CPU.names[:CPU.names.index("budget")]
 
@@ -77,9 +85,12 @@ def offset(name, field=None, index=0):
     return at
 
 
-# CR0, CR4, CPUID
+# CR0, CR4, EFER, APIC_BASE, CPUID
 PE, MP, EM, TS, ET, NE, WP, AM, NW, CD, PG = 1, 2, 4, 8, 16, 32, 1 << 16, 1 << 18, 1 << 29, 1 << 30, 1 << 31
-VME, PVI, TSD, DE, PSE, PAE, MCE, PGE = 1, 2, 4, 8, 16, 32, 64, 128
+VME, PVI, TSD, DE, PSE, PAE, MCE, PGE, PCE, OSFXSR, OSXMMEXCPT, UMIP = (1 << i for i in range(12))
+SMEP, SMAP = 1 << 20, 1 << 21
+NXE, APIC_BSP, APIC_ENABLE, CPUID_APIC = 1 << 11, 1 << 8, 1 << 11, 1 << 9
+APIC_RESET = 0xFEE00000 | APIC_BSP | APIC_ENABLE
 
 LINE, LINE_WORDS = 2, 16                                # code is remembered by lines of 4 bytes: 16 words of bits a page
 # page_flags, by physical page

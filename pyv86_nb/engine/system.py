@@ -1,21 +1,17 @@
-"""Control registers, identification, and the remaining instructions that are too big for a handler.   SDM vol. 2."""
+"""Control registers, and the remaining instructions that are too big for a handler.   SDM vol. 2."""
 from numba.extending import register_jitable as kernel
 
 from . import state as S
 from .access import is_user, load, logical, pop, probe, push, read, set_sp, stack_offset, write
 from .exceptions import BR, GP, NM, UD, fault
+from .isa import flags as F
 from .isa import shift
 from .isa.words import sx
-from .raw import PORT_READ, PORT_WRITE, io
-from .segmentation import get_operand, need_cpl0, put_register, put_word, set_windows, set_zf, update_mode
-from .tasks import flush_address_space
+from .paging import flush_address_space, invalidate, load_pdptes, set_cr3
+from .segmentation import get_operand, need_cpl0, need_umip, put_register, put_word, set_windows, set_zf, update_mode
 
 CR0_BITS = S.PE | S.MP | S.EM | S.TS | S.NE | S.WP | S.AM | S.NW | S.CD | S.PG
-CR4_BITS = S.TSD | S.PSE
-TIME_STAMP_COUNTER, APIC_BASE, TSC_DEADLINE = 0x10, 0x1B, 0x6E0
-APIC_MSR = 0x10009
-# CPUID 1: what works here, and nothing else.   Family 6, model 1, stepping 1.
-SIGNATURE, FEATURES = 0x611, 1 << 3 | 1 << 4 | 1 << 5 | 1 << 8 | 1 << 15         # PSE TSC MSR CX8 CMOV
+FLUSHING = S.PSE | S.PAE | S.PGE | S.SMEP | S.SMAP       # of CR4
 
 
 # CONTROL REGISTERS
@@ -24,14 +20,29 @@ SIGNATURE, FEATURES = 0x611, 1 << 3 | 1 << 4 | 1 << 5 | 1 << 8 | 1 << 15        
 def set_cr0(cpu, v):
     if v & (S.PG | S.PE) == S.PG or v & (S.NW | S.CD) == S.NW:
         fault(cpu, GP, 0)
+    if v & S.PG and cpu.cr4 & S.PAE and (cpu.cr0 ^ v) & (S.PG | S.CD | S.NW):
+        load_pdptes(cpu, cpu.cr3)
     old, cpu.cr0 = cpu.cr0, v & CR0_BITS | S.ET
     if (old ^ v) & (S.PG | S.WP):
-        flush_address_space(cpu)
+        flush_address_space(cpu, True)
     if (old ^ v) & S.PE:
         for s in range(6):
             set_windows(cpu, s)
         if v & S.PE == 0:
             cpu.cpl = 0
+    update_mode(cpu)
+
+
+@kernel
+def set_cr4(cpu, v):
+    changed = cpu.cr4 ^ v
+    if v & ~cpu.cr4_bits:
+        fault(cpu, GP, 0)
+    if cpu.cr0 & S.PG and v & S.PAE and changed & FLUSHING:
+        load_pdptes(cpu, cpu.cr3)
+    cpu.cr4 = v
+    if changed & FLUSHING:
+        flush_address_space(cpu, True)
     update_mode(cpu)
 
 
@@ -46,13 +57,9 @@ def mov_to_control(cpu):
     elif k == 2:
         cpu.cr2 = v
     elif k == 3:
-        cpu.cr3 = v & 0xFFFFF018
-        flush_address_space(cpu)
+        set_cr3(cpu, v)
     else:
-        if v & ~CR4_BITS:
-            fault(cpu, GP, 0)
-        cpu.cr4 = v
-        flush_address_space(cpu)
+        set_cr4(cpu, v)
 
 
 @kernel
@@ -88,6 +95,7 @@ def mov_from_debug(cpu):
 
 @kernel
 def smsw(cpu):
+    need_umip(cpu)
     put_word(cpu, cpu.cr0)
 
 
@@ -106,72 +114,23 @@ def clts(cpu):
 
 
 @kernel
+def set_ac(cpu):
+    """CLAC 0F 01 CA, STAC 0F 01 CB."""
+    if cpu.place != 2 and cpu.place != 3 or cpu.cpl:
+        fault(cpu, UD, 0)
+    cpu.eflags = cpu.eflags | F.AC if cpu.place == 3 else cpu.eflags & ~F.AC
+    update_mode(cpu)
+
+
+@kernel
 def invlpg(cpu):
     need_cpl0(cpu)
-    flush_address_space(cpu)
+    invalidate(cpu, (cpu.segment[cpu.of_segment].base + cpu.offset) & 0xFFFFFFFF)
 
 
 @kernel
 def invd(cpu):
     need_cpl0(cpu)
-
-
-# IDENTIFICATION, MODEL-SPECIFIC REGISTERS, TIME
-
-@kernel
-def ticks(cpu):
-    return cpu.end - cpu.budget
-
-
-@kernel
-def rdtsc(cpu):
-    if cpu.cr4 & S.TSD and cpu.cpl:
-        fault(cpu, GP, 0)
-    t = ticks(cpu) + cpu.tsc_offset
-    cpu.reg[S.EAX], cpu.reg[S.EDX] = t & 0xFFFFFFFF, t >> 32 & 0xFFFFFFFF
-
-
-@kernel
-def rdmsr(cpu):
-    need_cpl0(cpu)
-    n = cpu.reg[S.ECX]
-    if n == APIC_BASE: t = io(cpu, PORT_READ, APIC_MSR, 4, 0)
-    elif n == TSC_DEADLINE:
-        t = io(cpu, PORT_READ, APIC_MSR + 1, 4, 0)
-        if t: t += cpu.tsc_offset
-    else:
-        if n != TIME_STAMP_COUNTER:
-            fault(cpu, GP, 0)
-        t = ticks(cpu) + cpu.tsc_offset
-    cpu.reg[S.EAX], cpu.reg[S.EDX] = t & 0xFFFFFFFF, t >> 32 & 0xFFFFFFFF
-
-
-@kernel
-def wrmsr(cpu):
-    need_cpl0(cpu)
-    n, v = cpu.reg[S.ECX], cpu.reg[S.EAX] | cpu.reg[S.EDX] << 32
-    if n == APIC_BASE:
-        io(cpu, PORT_WRITE, APIC_MSR, 4, v)
-        cpu.attention = 1
-        return
-    if n == TSC_DEADLINE:
-        io(cpu, PORT_WRITE, APIC_MSR + 1, 4, max(v - cpu.tsc_offset, 1) if v else 0)
-        cpu.attention = 1
-        return
-    if n != TIME_STAMP_COUNTER:
-        fault(cpu, GP, 0)
-    cpu.tsc_offset = (cpu.reg[S.EAX] | cpu.reg[S.EDX] << 32) - ticks(cpu)
-
-
-@kernel
-def cpuid(cpu):
-    a = b = c = d = 0
-    if cpu.reg[S.EAX] == 0 or cpu.reg[S.EAX] > 1:
-        a, b, d, c = 1, 0x756E6547, 0x49656E69, 0x6C65746E             # GenuineIntel
-    if cpu.reg[S.EAX] == 1 or cpu.reg[S.EAX] > 1:                      # beyond the last leaf: the data of the last leaf
-        a, b, c, d = SIGNATURE, 0, 0, FEATURES
-        if io(cpu, PORT_READ, APIC_MSR, 4, 0) >> 8 & 9 == 9: d |= 1 << 9
-    cpu.reg[S.EAX], cpu.reg[S.EBX], cpu.reg[S.ECX], cpu.reg[S.EDX] = a, b, c, d
 
 
 # STACK FRAMES
@@ -292,6 +251,7 @@ def esc(cpu):
 
 
 KERNELS = {"mov_to_control": mov_to_control, "mov_from_control": mov_from_control, "mov_to_debug": mov_to_debug,
-           "mov_from_debug": mov_from_debug, "smsw": smsw, "lmsw": lmsw, "clts": clts, "invlpg": invlpg, "invd": invd, "wbinvd": invd,
-           "rdtsc": rdtsc, "rdmsr": rdmsr, "wrmsr": wrmsr, "cpuid": cpuid, "pusha": pusha, "popa": popa, "enter": enter,
+           "mov_from_debug": mov_from_debug, "smsw": smsw, "lmsw": lmsw, "clts": clts, "set_ac": set_ac, "invlpg": invlpg,
+           "invd": invd, "wbinvd": invd,
+           "pusha": pusha, "popa": popa, "enter": enter,
            "bound": bound, "bit_string": bit_string, "cmpxchg8b": cmpxchg8b, "hlt": hlt, "ud": ud, "wait": wait, "esc": esc}

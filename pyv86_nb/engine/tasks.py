@@ -11,6 +11,7 @@ from . import state as S
 from .access import probe, push, read, set_sp, write
 from .exceptions import DB, GP, NP, SS, TS, fault
 from .isa import flags as F
+from .paging import set_cr3
 from .segmentation import (
     CODE_TYPE,
     CONFORMING,
@@ -34,18 +35,6 @@ from .segmentation import (
 JMP, CALL, INTERRUPT, IRET = range(4)                   # what caused the switch
 BUSY = 2
 LOCAL_ENABLES = 0x155                                   # DR7: L0-L3 and LE are of the task (17.2.4)
-
-
-@kernel
-def flush_address_space(cpu):
-    """Everything that depends on CR3 and its friends: both TLBs, and what is known of jumps."""
-    for i in range(2 * S.TLB_SIZE):
-        cpu.tlb[i].read = S.INVALID
-        cpu.tlb[i].write = S.INVALID
-    for i in range(S.FETCH_SIZE):
-        cpu.fetch[i].page = -1
-    cpu.generation += 1
-    cpu.moved = 1
 
 
 @kernel
@@ -161,8 +150,7 @@ def switch_task(cpu, selector, why):
     cpu.tr, cpu.cr0 = selector, cpu.cr0 | S.TS
     cpu.dr[7] &= ~LOCAL_ENABLES
     if wide and cpu.cr0 & S.PG and cr3 != cpu.cr3:
-        cpu.cr3 = cr3
-        flush_address_space(cpu)
+        set_cr3(cpu, cr3)
     cpu.cf, cpu.carries, cpu.result = F.from_image(flags)
     cpu.eflags = flags & ~F.MASK & 0x3E7F00 if wide else flags & 0x7F00 & ~F.OF
     cpu.next, cpu.eip = eip, eip                        # from here on faults are of the new task

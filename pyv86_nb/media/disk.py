@@ -1,29 +1,35 @@
-"""Disk images: sectors over a file or bytes that are never changed.
+"""Disks: sectors over an image that is never changed.
 
-    d = Disk("freedos.img")         # a path (.gz and .xz are unpacked), bytes or a bytearray
+    d = Disk("freedos.img")         # a path (also packed, or qcow2: image.py), bytes or a bytearray
     d.read(0, 1)                    # sector 0: bytes
     d.write(0, bytes(512))          # goes to a layer in memory
-    d.save("mine.img")              # the whole image as it is now
+    d.save("mine.img")              # the whole disk as it is now, raw
     d.changes()                     # {block: bytes}: what a snapshot keeps; d.restore(changes) puts it back
 
-A raw image is sector after sector, no header.  Not emulated: VHD, qcow2, IMD, TeleDisk and other containers.
+The layer has room for 1 GiB, or for `room`; a write beyond fails, the guest's disk reports it, and a warning says so once.
 """
 from __future__ import annotations
 
-import gzip
-import lzma
+import errno
 import os
 import tempfile
-import zlib
+import warnings
 from pathlib import Path
-from typing import Any, BinaryIO
+
+from .image import Image, open_image
 
 BLOCK = 4096                                             # the layer of changes is kept in blocks of this size
-PACKED: dict[bytes, Any] = {b"\x1F\x8B": gzip.open, b"\xFD7": lzma.open}
+ROOM = 1 << 30
+UNITS = {"": 1, "K": 1 << 10, "M": 1 << 20, "G": 1 << 30, "T": 1 << 40}
+BUSES = "ide", "virtio"
+
+
+class DiskFull(OSError):
+    """The layer of changes has no room for a write; nothing was written."""
 
 
 class Disk:
-    """A raw disk image, copy-on-write.
+    """A disk image, copy-on-write.
 
     Parameters
     ----------
@@ -33,58 +39,37 @@ class Disk:
         Whether the disk refuses writes, like a floppy with its tab moved.
     sector_size : int
         Bytes in a sector: 512, or 2048 for a CD.
+    bus : {"ide", "virtio"}
+        How a hard disk is connected: to the IDE channel, or as a virtio-blk device, which is faster and needs a driver.
+    room : int or str
+        Bytes that the layer of changes may take, such as "4G".
 
     Raises
     ------
     FileNotFoundError
         There is no such file.
     ValueError
-        A directory, an empty image, a size that is not a whole number of sectors, or a damaged archive.
+        A directory, an empty image, a size that is not a whole number of sectors, a damaged or unknown container.
     TypeError
         Something that is no image.
     """
 
-    def __init__(self, source: str | os.PathLike[str] | bytes | bytearray | memoryview, *, write_protect: bool = False,
-                 sector_size: int = 512) -> None:
-        self.sector_size, self.write_protect = sector_size, bool(write_protect)
-        self._file: BinaryIO | None = None
-        self._data = b""
+    def __init__(self, source: str | os.PathLike[str] | bytes | bytearray | memoryview | Image, *, write_protect: bool = False,
+                 sector_size: int = 512, bus: str = "ide", room: int | str = ROOM) -> None:
+        if bus not in BUSES:
+            raise ValueError(f"bus={bus!r} is unknown; a disk is connected to {' or '.join(map(repr, BUSES))}")
+        self.sector_size, self.write_protect, self.bus, self.room = sector_size, bool(write_protect), bus, _bytes(room)
         self._blocks: dict[int, bytes] = {}
-        if isinstance(source, (bytes, bytearray, memoryview)):
-            self.name, self._data = f"{len(source):,} bytes in memory", bytes(source)
-            self.size = len(self._data)
-        elif isinstance(source, (str, os.PathLike)):
-            self.name = os.fspath(source)
-            self._open(Path(source).expanduser())
-        else:
-            raise TypeError(f"a disk image is a path, bytes or a bytearray, not {type(source).__name__}")
+        self._told = False
+        self.base = source if isinstance(source, Image) else open_image(source)
+        self.name, self.size = self.base.name, self.base.size
         if not self.size:
             raise ValueError(f"the disk image {self.name} is empty; give one of at least {sector_size} bytes")
+        if self.size < sector_size:
+            raise ValueError(f"the disk image {self.name} has {self.size:,} bytes, less than a sector of {sector_size}; give a whole image")
         if self.size % sector_size:
             raise ValueError(f"the disk image {self.name} has {self.size:,} bytes, which is not a whole number of "
-                             f"{sector_size}-byte sectors; give a raw image")
-
-    def _open(self, path: Path) -> None:
-        if path.is_dir():
-            raise ValueError(f"{self.name} is a directory; give the path of a raw disk image")
-        try:
-            self._file = open(path, "rb")
-        except FileNotFoundError:
-            raise FileNotFoundError(f"there is no disk image {self.name}; give the path of an existing file") from None
-        except OSError as e:
-            raise ValueError(f"the disk image {self.name} cannot be read: {e.strerror}; give another one") from None
-        unpack = PACKED.get(self._file.read(2))
-        if not unpack:
-            self.size = self._file.seek(0, os.SEEK_END)
-            return
-        self._file.close()
-        self._file = None
-        try:
-            with unpack(path) as f:
-                self._data = f.read()
-        except (OSError, EOFError, lzma.LZMAError, zlib.error):
-            raise ValueError(f"the packed disk image {self.name} is damaged; give the raw image") from None
-        self.size = len(self._data)
+                             f"{sector_size}-byte sectors; is it cut short?")
 
     @property
     def sectors(self) -> int:
@@ -95,15 +80,9 @@ class Disk:
         """Whether anything has been written to it."""
         return bool(self._blocks)
 
-    def _original(self, at: int, n: int) -> bytes:
-        if self._file is None:
-            return self._data[at:at + n]
-        self._file.seek(at)
-        return self._file.read(n).ljust(min(n, self.size - at), b"\0")
-
     def _block(self, k: int) -> bytes:
         b = self._blocks.get(k)
-        return self._original(k * BLOCK, BLOCK) if b is None else b
+        return self.base.read(k * BLOCK, min(BLOCK, self.size - k * BLOCK)) if b is None else b
 
     def _check(self, lba: int, n: int) -> None:
         if lba < 0 or n < 0 or lba + n > self.sectors:
@@ -115,8 +94,8 @@ class Disk:
         self._check(lba, n)
         at, size = lba * self.sector_size, n * self.sector_size
         first, last = at // BLOCK, (at + size - 1) // BLOCK
-        if not any(k in self._blocks for k in range(first, last + 1)):
-            return self._original(at, size)
+        if not self._blocks or not any(k in self._blocks for k in range(first, last + 1)):
+            return self.base.read(at, size)
         return b"".join(map(self._block, range(first, last + 1)))[at - first * BLOCK:][:size]
 
     def write(self, lba: int, data: bytes) -> None:
@@ -128,12 +107,25 @@ class Disk:
         if self.write_protect:
             raise ValueError(f"the disk {self.name} is write protected; open it with write_protect=False")
         at, done = lba * self.sector_size, 0
+        self._make_room(at // BLOCK, (at + len(data) - 1) // BLOCK)
         while done < len(data):
             k, skip = divmod(at + done, BLOCK)
             part = data[done:done + BLOCK - skip]
             old = self._block(k) if len(part) < BLOCK else b""
             self._blocks[k] = old[:skip] + bytes(part) + old[skip + len(part):]
             done += len(part)
+
+    def _make_room(self, first: int, last: int) -> None:
+        """DiskFull when the layer would outgrow its room."""
+        n = len(self._blocks) + last + 1 - first
+        if n * BLOCK <= self.room or (len(self._blocks) + sum(k not in self._blocks for k in range(first, last + 1))) * BLOCK <= self.room:
+            return
+        text = (f"the layer of changes of the disk {self.name} is full ({self.room:,} bytes), so the guest's writes fail; "
+                "give it more with Disk(path, room=\"4G\")")
+        if not self._told:
+            warnings.warn(text, RuntimeWarning, stacklevel=3)
+        self._told = True
+        raise DiskFull(errno.ENOSPC, text)
 
     def image(self) -> bytes:
         """The whole image as it is now."""
@@ -142,7 +134,8 @@ class Disk:
     def save(self, path: str | os.PathLike[str]) -> Path:
         """Write the whole image as it is now to a raw file; the file appears complete or not at all.  Answers its path.
 
-        Raises ValueError for a directory, FileNotFoundError when there is no such directory to put it in.
+        Raises ValueError for a directory, FileNotFoundError when there is no such directory to put it in, OSError when the
+        host has no room for it; nothing is left behind then.
         """
         target = Path(path).expanduser()
         if target.is_dir():
@@ -154,11 +147,20 @@ class Disk:
             with os.fdopen(handle, "wb") as f:
                 step = (1 << 20) // self.sector_size
                 for lba in range(0, self.sectors, step):
-                    f.write(self.read(lba, min(step, self.sectors - lba)))
+                    piece = self.read(lba, min(step, self.sectors - lba))
+                    if piece.strip(b"\0"):
+                        f.write(piece)
+                    else:
+                        f.seek(len(piece), os.SEEK_CUR)              # a hole
+                f.truncate(self.size)
             mask = os.umask(0)
             os.umask(mask)
             os.chmod(temporary, 0o666 & ~mask)
             os.replace(temporary, target)
+        except OSError as e:
+            Path(temporary).unlink(missing_ok=True)
+            raise OSError(e.errno, f"the disk {self.name} could not be saved to {os.fspath(path)} ({e.strerror}); it has {self.size:,} bytes, "
+                                   "save it where there is room") from None
         except BaseException:
             Path(temporary).unlink(missing_ok=True)
             raise
@@ -172,11 +174,6 @@ class Disk:
         """Back to what `changes()` answered."""
         self._blocks = dict(changes)
 
-    def close(self) -> None:
-        if self._file is not None:
-            self._file.close()
-            self._file, self._data, self.size = None, b"", 0
-
     def __len__(self) -> int:
         return self.size
 
@@ -184,3 +181,13 @@ class Disk:
         return (f"<Disk {self.name}: {self.sectors:,} sectors of {self.sector_size} bytes"
                 + ", write protected" * self.write_protect
                 + f", {len(self._blocks)} blocks changed" * self.changed + ">")
+
+
+def _bytes(given: int | str) -> int:
+    """A number of bytes from an int or a text such as "4G"."""
+    text = given.strip().upper() if isinstance(given, str) else None
+    if text and text.rstrip("KMGT").isdigit() and text[len(text.rstrip("KMGT")):] in UNITS:
+        return int(text.rstrip("KMGT")) * UNITS[text[len(text.rstrip("KMGT")):]]
+    if isinstance(given, int) and not isinstance(given, bool) and given >= 0:
+        return given
+    raise ValueError(f"room={given!r} is not a size; write bytes as an int, or a text such as \"4G\"")

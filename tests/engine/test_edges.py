@@ -10,8 +10,8 @@ from pyv86_nb.engine import reasons
 from pyv86_nb.engine import segmentation as SEG
 from pyv86_nb.engine import state as S
 from pyv86_nb.engine.isa.opcodes import OPCODES
+from pyv86_nb.engine.paging import flush_address_space
 from pyv86_nb.engine.processor import TIERS
-from pyv86_nb.engine.tasks import flush_address_space
 
 SEGMENTS = next(w for w in WORLDS if w.name == "segments")
 NUMBERS = {"ES": 0, "SS": 2, "DS": 3, "FS": 4, "GS": 5}

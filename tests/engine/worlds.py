@@ -13,9 +13,9 @@ from pyv86_nb.engine import segmentation as SEG
 from pyv86_nb.engine import state as S
 from pyv86_nb.engine.isa import flags as F
 from pyv86_nb.engine.memory import PhysicalMemory
+from pyv86_nb.engine.paging import flush_address_space
 from pyv86_nb.engine.processor import TIERS, Processor
 from pyv86_nb.engine.reasons import TRIPLE_FAULT
-from pyv86_nb.engine.tasks import flush_address_space
 
 RAM = 0x40000
 IDT, GDT, TSS, HANDLERS, INNER, CODE, TABLES, DATA, HOLE = 0x2000, 0x3000, 0x3800, 0x4000, 0x5F00, 0x6000, 0x8000, 0x20000, 0x24000
@@ -143,6 +143,7 @@ class Machine:
                 p.array[n] = self.fresh[n]
             SEG.update_mode(cpu)
             cpu.generation += 1
+            cpu.era += 1
         else:
             p.array[:] = self.fresh
             cpu.stales = S.STALE

@@ -3,7 +3,7 @@
 Meanings as in alu.py.  The count is masked to five bits; OF, which the manual defines for counts of 1 only, is always
 computed as for the last single shift.  Whether flags are written at all (not when the count is 0) is the row's business.
 """
-from .words import cut, pick, semantic, sx, top
+from .words import cut, highest_bit, pick, semantic, sx, top
 
 
 @semantic
@@ -116,3 +116,17 @@ def bswap(a, b, cf, w):
     """Of a 16-bit register the result is undefined; like processors since the 486 this gives 0."""
     r = (a >> 24) | ((a >> 8) & 0xFF00) | ((a & 0xFF00) << 8) | ((a & 0xFF) << 24)
     return (0 if w == 16 else r), cf, 0
+
+
+@semantic
+def byte_swap(a, b, cf, w):
+    """MOVBE: the source with its bytes in the other order."""
+    r = (b >> 24) | ((b >> 8) & 0xFF00) | ((b & 0xFF00) << 8) | ((b & 0xFF) << 24)
+    return r >> (32 - w), cf, 0
+
+
+@semantic
+def lzcnt(a, b, cf, w):
+    """CF tells of a source of 0, ZF of a count of 0 (OF, SF, PF, AF, undefined, are those of the count)."""
+    r = pick(b == 0, w, w - 1 - highest_bit(b))
+    return r, pick(b == 0, 1, 0), 0

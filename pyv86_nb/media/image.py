@@ -1,0 +1,183 @@
+"""What a disk is read from: an image that is never changed.   Raw files, bytes, packed files, qcow2.
+
+    open_image("linux.img.xz")      read(at, n): bytes;  size;  origin: the file that it was made from, or None
+
+A raw file is read as it is needed.  A packed one (gzip, bzip2, xz, zstd) is unpacked once, above 16 MiB into a temporary file with holes.
+zstd and qcow2 need a package each, from the extra "images": zstandard, libqcow-python.
+
+Other containers (VHD, VHDX, VDI, VMDK, an encrypted qcow2) are known by their first bytes and refused: `qemu-img convert -O raw` unpacks them.
+"""
+from __future__ import annotations
+
+import bz2
+import gzip
+import importlib
+import lzma
+import os
+import tempfile
+import threading
+import zlib
+from pathlib import Path
+from typing import Any, BinaryIO
+
+PIECE, IN_MEMORY = 1 << 20, 16 << 20
+QCOW = b"QFI\xFB"
+FOREIGN = {b"conectix": "a VHD", b"vhdxfile": "a VHDX", b"KDMV": "a VMDK", b"COWD": "a VMDK", b"# Disk D": "a VMDK", b"<<< ": "a VDI"}
+EXTRA = 'install it with: pip install "pyv86_nb[images]"'
+
+
+class Image:
+    """Bytes in memory; the other kinds say how else they are read."""
+
+    def __init__(self, data: bytes, name: str, origin: Path | None = None) -> None:
+        self.data, self.size, self.name, self.origin = data, len(data), name, origin
+        self.stamp = stamp(origin) if origin else None
+
+    def read(self, at: int, n: int) -> bytes:
+        """n bytes from `at` on; OSError where the host cannot."""
+        return self.data[at:at + n]
+
+
+class FileImage(Image):
+    """A file, read as it is needed.  `origin` is the path a user gave, which may have been unpacked into this one."""
+
+    def __init__(self, file: BinaryIO, name: str, origin: Path | None) -> None:
+        super().__init__(b"", name, origin)
+        self.file, self.lock = file, threading.Lock()    # machines in several threads may share an image
+        self.size = file.seek(0, os.SEEK_END)
+
+    def read(self, at: int, n: int) -> bytes:
+        with self.lock:
+            self.file.seek(at)
+            data = self.file.read(n)
+        if len(data) < n:
+            raise OSError(f"the disk image {self.name} has become shorter while it was in use")
+        return data
+
+
+class QcowImage(Image):
+    """A qcow2 file, through libqcow; a chain of backing files is opened beside it."""
+
+    def __init__(self, path: Path, name: str) -> None:
+        super().__init__(b"", name, path)
+        self.lock = threading.Lock()
+        try:
+            pyqcow: Any = importlib.import_module("pyqcow")
+        except ImportError:
+            raise ValueError(f"the disk image {name} is a qcow2, which needs the package libqcow-python; {EXTRA}") from None
+        self.chain: list[Any] = []
+        try:
+            self.file = self._open(pyqcow, path)
+            self.size = self.file.get_media_size()
+            self.file.read_buffer_at_offset(min(512, self.size), 0)
+        except OSError as e:
+            raise ValueError(f"the qcow2 image {name} cannot be read ({str(e).splitlines()[0][:80]}); convert it with: "
+                             "qemu-img convert -O raw IMAGE disk.img") from None
+
+    def _open(self, pyqcow: Any, path: Path) -> Any:
+        if len(self.chain) > 16:
+            raise OSError("its chain of backing files is too long")
+        f = pyqcow.file()
+        f.open(os.fspath(path))
+        self.chain.append(f)
+        if f.is_locked():
+            raise OSError("it is encrypted")
+        if backing := f.get_backing_filename():
+            below = path.parent / backing
+            with open(below, "rb") as b:
+                if b.read(4) != QCOW:
+                    raise OSError(f"its backing file {backing} is not a qcow2")
+            f.set_parent(self._open(pyqcow, below))
+        return f
+
+    def read(self, at: int, n: int) -> bytes:
+        with self.lock:
+            return bytes(self.file.read_buffer_at_offset(n, at))
+
+
+def stamp(path: Path) -> tuple[int, int]:
+    """What tells whether a file is still the same: its size and the time of its last change."""
+    s = path.stat()
+    return s.st_size, s.st_mtime_ns
+
+
+def open_image(source: str | os.PathLike[str] | bytes | bytearray | memoryview) -> Image:
+    """The image of a path or of bytes.  Raises as `Disk` does."""
+    if isinstance(source, (bytes, bytearray, memoryview)):
+        return Image(bytes(source), f"{len(source):,} bytes in memory")
+    if not isinstance(source, (str, os.PathLike)):
+        raise TypeError(f"a disk image is a path, bytes or a bytearray, not {type(source).__name__}")
+    name, path = os.fspath(source), Path(source).expanduser()
+    if path.is_dir():
+        raise ValueError(f"{name} is a directory; give the path of a disk image")
+    try:
+        file = open(path, "rb")
+        head = file.read(8)
+    except FileNotFoundError:
+        raise FileNotFoundError(f"there is no disk image {name}; give the path of an existing file") from None
+    except OSError as e:
+        raise ValueError(f"the disk image {name} cannot be read: {e.strerror}; give another one") from None
+    for magic, what in FOREIGN.items():
+        if head.startswith(magic):
+            raise ValueError(f"the disk image {name} is {what}; convert it with: qemu-img convert -O raw IMAGE disk.img")
+    if head.startswith(QCOW):
+        file.close()
+        return QcowImage(path, name)
+    opener = next((f for magic, f in PACKED.items() if head.startswith(magic)), None)
+    if opener is None:
+        return FileImage(file, name, path)
+    file.close()
+    return unpacked(opener, path, name)
+
+
+# PACKED FILES
+
+def zstd_open(path: Path) -> Any:
+    for module in ("compression.zstd", "zstandard"):     # Python 3.14 has its own
+        try:
+            return importlib.import_module(module).open(path, "rb")
+        except ImportError:
+            continue
+    raise ValueError(f"the disk image {path} is packed with zstd, which needs the package zstandard; {EXTRA}")
+
+
+PACKED: dict[bytes, Any] = {b"\x1F\x8B": gzip.open, b"\xFD7zXZ": lzma.open, b"BZh": bz2.open, b"\x28\xB5\x2F\xFD": zstd_open}
+
+
+def unpacked(opener: Any, path: Path, name: str) -> Image:
+    """The image in a packed file: in memory, or in a temporary file that nobody sees, with holes where it is empty."""
+    pieces: list[bytes] = []
+    out, size = None, 0
+    try:
+        with opener(path) as f:
+            while piece := f.read(PIECE):
+                size += len(piece)
+                if out is None:
+                    pieces.append(piece)
+                    if size <= IN_MEMORY:
+                        continue
+                    out, rest = temporary(), pieces
+                else:
+                    rest = [piece]
+                for p in rest:
+                    if p.strip(b"\0"):
+                        out.write(p)
+                    else:
+                        out.seek(len(p), os.SEEK_CUR)
+                pieces = []
+    except (EOFError, lzma.LZMAError, zlib.error, gzip.BadGzipFile) as e:
+        raise ValueError(f"the packed disk image {name} is damaged ({e}); give the raw image") from None
+    except ValueError:
+        raise
+    except Exception as e:
+        if isinstance(e, OSError) and e.errno:
+            raise ValueError(f"the packed disk image {name} cannot be unpacked: {e.strerror}; unpack it elsewhere and give the raw image") from None
+        raise ValueError(f"the packed disk image {name} is damaged ({e}); give the raw image") from None
+    if out is None:
+        return Image(b"".join(pieces), name, path)
+    out.truncate(size)
+    return FileImage(out, name, path)
+
+
+def temporary() -> Any:
+    return tempfile.TemporaryFile(prefix="pyv86_nb-")
