@@ -16,7 +16,21 @@ machine without firmware is an AT too.  IA32_APIC_BASE (bank "msr") with bit 11 
 Not emulated: other processors (a message to one that is not there sets "send accept error", INIT and start-up are taken by nobody), SMI, x2APIC,
 CMCI and the sensors behind LVT 3 and 4 (stored), lowest-priority arbitration among more than one, focus processor, EOI-broadcast suppression.
 """
-from .chip import NEVER, Chip, deadline, field, keep, kernel, memory_reads, memory_writes, parts, pin_out, pins_in, reads, writes
+from .chip import (
+    NEVER,
+    Chip,
+    deadline,
+    field,
+    keep,
+    kernel,
+    memory_reads,
+    memory_writes,
+    parts,
+    pin_out,
+    pins_in,
+    reads,
+    writes,
+)
 from .clock import instant, ticks
 
 HZ = 100_000_000                                         # of the timer: the processor's bus clock
