@@ -91,14 +91,14 @@ def kernel_options(o: Options) -> dict[str, Any]:
     if not isinstance(o.cmdline, str):
         raise TypeError(f"cmdline= takes a text, not {o.cmdline!r}")
     if o.kernel is None:
-        for name, given in (("initrd", o.initrd), ("cmdline", o.cmdline)):
-            if given:
+        for name, what in (("initrd", o.initrd), ("cmdline", o.cmdline)):
+            if what:
                 raise ValueError(f"{name}= was given without kernel=; name the kernel that it is for")
         return dict(kernel=None, initrd=(), cmdline="")
     if o.bare:
         raise ValueError(f"kernel= was given together with bare={o.bare!r}, which means no firmware; leave bare= out, or use vm.load()")
-    several = isinstance(o.initrd, (list, tuple))
-    modules = [m if isinstance(m, tuple) and len(m) == 2 else (module_name(m), m) for m in (o.initrd if several else [o.initrd] if o.initrd is not None else [])]
+    given = o.initrd if isinstance(o.initrd, (list, tuple)) else [] if o.initrd is None else [o.initrd]
+    modules = [m if isinstance(m, tuple) and len(m) == 2 else (module_name(m), m) for m in given]
     return dict(kernel=contents("kernel", o.kernel), initrd=tuple((name, contents("initrd", m)) for name, m in modules), cmdline=o.cmdline)
 
 

@@ -7,6 +7,7 @@ from typing import Any
 from ..devices import apic, hpet, i440fx, lapic, piix3, piix4_pm, vga
 from ..devices.chip import Socket
 from ..devices.clock import Clock
+from ..devices.coprocessor_error import CoprocessorError
 from ..devices.debug_ports import DebugPorts
 from ..devices.dma_8237 import Channel, Dma8237
 from ..devices.fdc_82077 import Fdc82077
@@ -21,7 +22,8 @@ from ..devices.port_92 import Port92
 from ..devices.rtc_mc146818 import RtcMc146818
 from ..devices.system_port_b import SystemPortB
 from ..devices.uart_16550 import Uart16550
-from ..engine.bus import APIC_INTA, APIC_MSR, INTA
+from ..engine.bus import APIC_INTA, INTA
+from ..engine.raw import APIC_MSR, FERR
 from . import cmos
 from .backplane import Backplane
 from .cpu_socket import LOOKED_AT, CpuSocket
@@ -118,6 +120,7 @@ def at_pc(memory: Any = None, *, fda: str | None = "1.44M", fdb: str | None = No
     kbc    = b.at(0x60,        Kbc8042("kbc"))
     rtc    = b.at(0x70,        clock_chip := RtcMc146818("rtc", (t.year % 100, t.month, t.day, t.hour, t.minute, t.second),
                                                          t.isoweekday() % 7 + 1))
+    ferr   = b.at(0xF0,        error := CoprocessorError("coprocessor error")); b.at(FERR, error, "ferr")
     port92 = b.at(0x92,        Port92("port92"))
     coms   = [b.at(at,         Uart16550(f"com{n}")) for n, at in enumerate((0x3F8, 0x2F8, 0x3E8, 0x2E8), 1)]
     fdc    = b.at(0x3F0,       floppy := Fdc82077("fdc", drives=2 if fdb else 1 if fda else 0, haste=HASTE))
@@ -130,8 +133,8 @@ def at_pc(memory: Any = None, *, fda: str | None = "1.44M", fdb: str | None = No
     ide0   = b.plug(           primary := IdeChannel("ide0", ide[:2]))
     ide1   = b.plug(           secondary := IdeChannel("ide1", ide[2:]))
     b.plug(storage := Piix3Ide("ide"))                   # ports of both channels: place_ide
-    b.at(0x510,                FwCfg("fw_cfg", ram_bytes, 1, {"etc/e820": e820([(0, ram_bytes, RAM)]), **(files or {}), **(kernel.files() if kernel else {})},
-                                     kernel.items() if kernel else None, memory))
+    told = {"etc/e820": e820([(0, ram_bytes, RAM)]), **(files or {}), **(kernel.files() if kernel else {})}
+    b.at(0x510,                FwCfg("fw_cfg", ram_bytes, 1, told, kernel.items() if kernel else None, memory))
     b.at(0x80, debug := DebugPorts("debug"), "post")     # over a page register that belongs to no channel
     b.at(0xE9, debug, "e9"); b.at(0x402, debug, "log")
 
@@ -160,6 +163,8 @@ def at_pc(memory: Any = None, *, fda: str | None = "1.44M", fdb: str | None = No
     events.IRQ8         >> irq[8]
     for n, out in enumerate(events.IRQ): out >> apics.INTIN[16 + n]
     pm.SCI              >> irq[9]
+    ferr.IRQ13          >> irq[13]
+    ferr.IGNNE          >> cpu.IGNNE
     cpu.VCC             >> pit.GATE[0]
     cpu.VCC             >> pit.GATE[1]
     port61.GATE2        >> pit.GATE[2]

@@ -38,7 +38,7 @@ def plan(image: bytes, modules: list[tuple[str, bytes]], line: bytes, ram_bytes:
     """(segment of the structure, entry, pieces, symbols).  KernelError says what does not fit."""
     at = header(image)
     flags = struct.unpack_from("<I", image, at + 4)[0]
-    if flags & 0xFFFF & ~KNOWN: raise KernelError(f"kernel= asks by Multiboot flags {flags:#x} for something unknown; flags 0, 1, 2 and 16 are served")
+    if flags & 0xFFFF & ~KNOWN: raise KernelError(f"kernel= has Multiboot flags {flags:#x} with something unknown; flags 0, 1, 2 and 16 are served")
     if flags & ADDRESSES: (loads, entry), symbols = flat(image, at), elf.Symbols()
     else:
         try: program = elf.read(image, "kernel=")
@@ -62,7 +62,7 @@ def plan(image: bytes, modules: list[tuple[str, bytes]], line: bytes, ram_bytes:
     for name, data in modules:
         end = end + PAGE - 1 & -PAGE
         if end + len(data) > top:
-            raise KernelError(f"initrd= {name} has {mib(len(data))} and does not fit behind the kernel into {mib(ram_bytes)}; give the VM more with memory=")
+            raise KernelError(f"initrd= {name} has {mib(len(data))} and does not fit behind the kernel into {mib(ram_bytes)}; give more with memory=")
         pieces.append(Piece(INITRD_DATA, end, data))
         rows.append((end, end + len(data), text(name.encode(errors="replace")), 0))
         end += len(data)

@@ -122,4 +122,5 @@ class Apic(LocalApic):
         yield from super().rows()
         for n, e in enumerate(self.entry):
             if e.low & MASK == 0:
-                yield f"INTIN{n}", f"{e.low & 255:02X}h", {}, f"{'level' if e.low & LEVEL else 'edge'}, mode {e.low >> 8 & 7}, to {e.destination:02X}h"
+                sense = "level" if e.low & LEVEL else "edge"
+                yield f"INTIN{n}", f"{e.low & 255:02X}h", {}, f"{sense}, mode {e.low >> 8 & 7}, to {e.destination:02X}h"

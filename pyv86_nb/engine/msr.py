@@ -11,14 +11,13 @@ from .isa import flags as F
 from .isa.words import sx
 from .models import APIC, ARCH_CAPABILITIES, MTRR, NX, P6, PAT, RDTSCP, SEP, TSC_DEADLINE
 from .paging import flush_address_space
-from .raw import PORT_READ, PORT_WRITE, io
+from .raw import APIC_DEADLINE, APIC_MSR, PORT_READ, PORT_WRITE, io
 from .segmentation import need_cpl0, protected, put_register, set_segment, update_mode
 
 (TIME_STAMP_COUNTER, PLATFORM_ID, APIC_BASE, EBL_CR_POWERON, UPDATE_TRIGGER, UPDATE_SIGNATURE, MTRR_CAP, CAPABILITIES) = (
     0x10, 0x17, 0x1B, 0x2A, 0x79, 0x8B, 0xFE, 0x10A)
 SYSENTER_CS, SYSENTER_ESP, SYSENTER_EIP, MISC_ENABLE, PAGE_ATTRIBUTES, EFER, TSC_AUX = 0x174, 0x175, 0x176, 0x1A0, 0x277, 0xC0000080, 0xC0000103
 DEADLINE = 0x6E0                                        # IA32_TSC_DEADLINE
-APIC_MSR, APIC_DEADLINE = 0x10009, 0x1000A              # registers of the board's APIC, as bus.py numbers them
 EIGHT_RANGES_FIXED_AND_WC = 0x508                       # MTRRcap: VCNT, FIX, WC
 # IA32_ARCH_CAPABILITIES: nothing here runs ahead of the program.  RDCL_NO SKIP_L1DFL_VMENTRY SSB_NO MDS_NO IF_PSCHANGE_MC_NO TAA_NO
 # SBDR_SSDP_NO FBSDP_NO PSDP_NO BHI_NO PBRSB_NO GDS_NO RFDS_NO
