@@ -199,6 +199,19 @@ def probe(cpu, linear, size, write, user):
         translate(cpu, (linear + size - 1) & 0xFFFFF000, write, user)           # CR2 is the first byte of that page
 
 
+# OPERANDS OF 8 AND 16 BYTES: for Python; compiled code has them in its handlers.  By words of 4 bytes, as the bounce buffer is filled
+
+def read_wide(cpu, linear, size, user):
+    word = min(size, 4) if (linear & 4095) + size <= 4096 else 1
+    return sum((read(cpu, (linear + i) & 0xFFFFFFFF, word, user) & 0xFFFFFFFF) << 8 * i for i in range(0, size, word))
+
+
+def write_wide(cpu, linear, size, v, user):
+    word = min(size, 4) if (linear & 4095) + size <= 4096 else 1
+    for i in range(0, size, word):
+        write(cpu, (linear + i) & 0xFFFFFFFF, word, v >> 8 * i & (1 << 8 * word) - 1, user)
+
+
 # SHORTHANDS FOR KERNELS
 
 @kernel

@@ -20,7 +20,7 @@ from .isa.opcodes import KERNELS, OPCODES
 from .kernels import PUSHF
 from .raw import num, peek, poke
 from .records import EXITS, HOLES, RECORD, SEGMENT_STRIDE
-from .stencils import CONT, EXIT0, HERE, HOLE0, TAKEN
+from .stencils import CONSTANT, CONT, EXIT0, HERE, HOLE0, TAKEN
 
 # numbers of special handlers, and of exits
 HEAD, GOTO, HOP, TO_PYTHON, KERNEL = (SPECIAL_NAMES.index(n) for n in ("head", "goto", "hop", "python", "kernel"))
@@ -42,7 +42,6 @@ LOAD_FAR, CLI = SPECIAL_NAMES.index("load_far_pointer"), SPECIAL_NAMES.index("cl
 MOV_SEGMENT_KERNEL, POP_SEGMENT_KERNEL, LOAD_FAR_KERNEL, CLI_KERNEL = (
     KERNELS.index(n) + 1 for n in ("mov_segment", "pop_segment", "load_far_pointer", "cli"))
 PUSHF_ROW, = (i for i, r in enumerate(OPCODES) if r.name == "pushf")
-LEA_ROW, = (i for i, r in enumerate(OPCODES) if r.name == "lea")
 
 
 
@@ -74,6 +73,8 @@ def paste(t, sid, rec, at):
             v += r.last
         elif symbol == CONT:
             v += at + n - o
+        elif symbol == CONSTANT:
+            v += t.constants - o
         else:
             if symbol == TAKEN:
                 r.link = o
@@ -148,7 +149,7 @@ def put_stack(t, k, mode, d, left, r):
 
 
 @kernel
-def live_flags(t, n):
+def live_flags(t, n, mode):
     """Mark, last to first, which instructions must leave flags.  Bit 0: the carry, bit 1: the others.
     Something that may fault shows the flags, so it counts as a reader; this costs nothing measurable."""
     live = 3
@@ -168,7 +169,7 @@ def live_flags(t, n):
                 live = 3
         else:
             live |= r[D.USES]
-        if d[D.MEM] or r[D.FAULTS] or r[D.KERNEL]:
+        if d[D.MEM] or r[D.FAULTS] or r[D.KERNEL] or r[D.UNIT] & ~mode:
             live = 3
 
 
@@ -287,7 +288,7 @@ def translate(cpu, t, eip, physical, cap, keep):
         if (r[D.ENDS] and not is_simple(d, r, mode)) or (d[D.ROW] == PUSHF_ROW and mode & S.V86):
             break
     p &= 0xFFFFFFFF
-    live_flags(t, n)
+    live_flags(t, n, mode)
     k = plan_block(cpu, t, n, eip, p)
     first = install(t, k)
     t.translated += n
@@ -318,6 +319,10 @@ def plan_block(cpu, t, n, eip, after_last):
             k = plan_kernel(t, k, cpu, d, r, left)
             ended = True
             break
+        if r[D.UNIT] & ~mode:                          # the plain reader raises #UD, #NM or #MF
+            k = put(t, k, t.special[TO_PYTHON], d, left, 0, 0, 0, 0)
+            ended = True
+            break
         if d[D.EA] >= 0:
             if r[D.STACK] == D.UP and d[D.ROW] == POP_EV:
                 k = put_stack(t, k, mode, d, left, r)
@@ -328,9 +333,9 @@ def plan_block(cpu, t, n, eip, after_last):
                 k = put(t, k, t.special[which], d, left, 0, 0, 0, 0)
                 i += 1
                 continue
-            write = d[D.DK] == D.MEMORY and r[D.KEEP] != 0
+            write = (d[D.DK] == D.MEMORY and r[D.KEEP] != 0) or r[D.AT_EDI] != 0
             k = put_address(t, k, mode, d, left, d[D.SEG], d[D.AW], d[D.EA], d[D.EBASE], d[D.EINDEX], d[D.DISP], size, write,
-                            d[D.ROW] != LEA_ROW)
+                            r[D.NO_ACCESS] == 0)
             if r[D.STACK]:                              # PUSH, CALL m: by way of TMP
                 k = put(t, k, t.special[LOAD_TMP16 if d[D.WI] == 1 else LOAD_TMP32], d, left, 0, 0, 0, 0)
                 d[D.SK], d[D.RB] = D.REG, TMP_WORD

@@ -8,6 +8,7 @@ from . import state as S
 from .isa.steps import Operands, merge
 from .records import OFF, RECORD
 from .val import Text, Val
+from .lanes_llvm import WideVal, type_of
 
 LIKELY = "!prof !0"
 TAIL = "!0 = !{!\"branch_weights\", i32 100000, i32 1}\n"
@@ -123,6 +124,18 @@ class Emit(Operands):
 
     def rd(self, ref, w): return self.ir.load(w, ref)
     def wr(self, ref, w, v): self.ir.store(w, v, ref)
+
+    # vectors
+    def load_wide(self, p, bits): return WideVal(bits, self.ir.name(f"load {type_of(bits)}, ptr {p}, align 1"), self.ir)
+    def store_wide(self, p, x): self.ir.put(f"store {type_of(x.bits)} {x.text}, ptr {p}, align 1")
+    def rd_wide(self, which, bits): return self.load_wide(self.slot(which), bits)
+    def wr_wide(self, which, x): self.store_wide(self.slot(which), x)
+    def word_wide(self, which): return self.load_wide(self.slot(which), 32)
+
+    def at(self, row, write):
+        if row.aligned:
+            self.unless(((self.t() & 15) == 0).bit, "exit_python")
+        return self.probe(self.t(), row.bits, write)
 
     def t(self):
         if self.t_word is None:

@@ -176,7 +176,10 @@ class Processor:
                 else:
                     t["exits"][i] = end
                 end += len(piece) + 15 & ~15
-            t["hot0"] = end
+            constants = np.frombuffer(st.constants, np.uint8)
+            t["constants"] = end + 63 & ~63
+            t["hot0"] = t["constants"] + len(constants)
+            self._arena.view[t["constants"]:t["hot0"]] = constants
         else:
             t["enter"] = self._engine.get_function_address("enter")
         t["nblock"], t["nrec"], t["hot"], t["cold"] = 1, 1, t["hot0"], C.COLD_AT
@@ -241,7 +244,7 @@ class Processor:
         cpu.pat, cpu.misc_enable = PAT_RESET, 1
         cpu.cr0, cpu.cf, cpu.carries, cpu.result = S.ET | S.NW | S.CD, *F.from_image(0)
         cpu.idt_limit = cpu.gdt_limit = 0xFFFF
-        cpu.fcw, cpu.ftw = 0x40, 0xFF
+        cpu.fcw, cpu.ftw, cpu.mxcsr = 0x40, 0xFF, S.MXCSR_RESET
         cpu.dr[6], cpu.dr[7] = 0xFFFF0FF0, 0x400
         for s in range(8):
             SEG.set_segment(cpu, s, 0, 0, 0xFFFF, 0x82 if s >= S.LDTR else SEG.REAL_DATA)

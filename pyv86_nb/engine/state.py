@@ -46,6 +46,8 @@ CPU = np.dtype([
     # ftop; ftw has a bit for each physical register that is not empty, as FXSAVE shows them
     ("st", REAL, (8,)), ("fcw", I8), ("fsw", I8), ("ftop", I8), ("ftw", I8),
     ("fop", I8), ("fip", I8), ("fcs", I8), ("fdp", I8), ("fds", I8),
+    # SSE, SDM vol. 1, 10.2: each XMM register is two words, the low one first
+    ("xmm", I8, (16,)), ("mxcsr", I8),
     ("halted", I8), ("shadow", I8), ("shut_down", I8), ("a20", I8), ("nmi_pending", I8), ("nmi_masked", I8),
     # time: `end` is the tick at which the budget is 0; extra counts ticks that are not retired instructions
     ("budget", I8), ("end", I8), ("target", I8), ("extra", I8),
@@ -85,6 +87,9 @@ def offset(name, field=None, index=0):
     return at
 
 
+XMM, MMX = ((offset(n) - offset("reg")) // 8 for n in ("xmm", "st"))       # of their registers, as words counted from `reg`
+MXCSR_RESET = 0x1F80
+
 # CR0, CR4, EFER, APIC_BASE, CPUID
 PE, MP, EM, TS, ET, NE, WP, AM, NW, CD, PG = 1, 2, 4, 8, 16, 32, 1 << 16, 1 << 18, 1 << 29, 1 << 30, 1 << 31
 VME, PVI, TSD, DE, PSE, PAE, MCE, PGE, PCE, OSFXSR, OSXMMEXCPT, UMIP = (1 << i for i in range(12))
@@ -97,7 +102,8 @@ LINE, LINE_WORDS = 2, 16                                # code is remembered by 
 CODE, DIRTY, SLOW = 1, 2, 4                             # translated blocks here; written since the last look
 
 # the mode bits of a block's key; the CS limit is above them.  UNPROTECTED: real or VM86 mode, where a load of a data segment moves
-# its base and nothing else.  FPU: x87 instructions need no look at CR0 and no look for exceptions, which are all masked
-D32, B32, FLAT_ES, FLAT_SS, FLAT_DS, V86, PAGED, A20, UNPROTECTED, FPU = (1 << i for i in range(10))
+# its base and nothing else.  FPU: x87 instructions need no look at CR0 and no look for exceptions, which are all masked.
+# SSE: the system has enabled it
+D32, B32, FLAT_ES, FLAT_SS, FLAT_DS, V86, PAGED, A20, UNPROTECTED, FPU, SSE = (1 << i for i in range(11))
 LIMIT_SHIFT = 16
 FLAT_LIMIT = 0xFFFFFFFF
