@@ -10,7 +10,7 @@ import numpy as np
 from ..devices.chip import PinsIn, Socket
 from ..devices.clock import Clock
 from ..engine import irq_trace
-from ..engine.bus import ALL, INTA, PORTS, Bus, wires
+from ..engine.bus import ALL, APIC_INTA, INTA, PORTS, Bus, wires
 from .trace import Trace
 
 READ, WRITE = range(2)
@@ -192,6 +192,9 @@ class Backplane(Trace):
 
     def acknowledge(self):
         """What the processor does when INTR is high and IF is set: the vector."""
+        if self._ports[READ, 0, APIC_INTA] and (v := self.read(APIC_INTA)) >= 0:
+            irq_trace.note_accept(self._bus, (v >> 8) - 1, v & 255)
+            return v & 255
         v = self.read(INTA)
         line = v & 7
         if v < 0:

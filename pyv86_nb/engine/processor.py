@@ -410,9 +410,12 @@ class Processor:
             return 0
         board.clock.now = self.now
         if verb == PORT_READ:
-            return int(board.read(address, size))
+            v = int(board.read(address, size))
+            door.isa_cycle(self.cpu, address, int(board.clock.ips))
+            return v
         if verb == PORT_WRITE:
             board.write(address, value, size)
+            door.isa_cycle(self.cpu, address, int(board.clock.ips))
             return 0
         if verb == MEMORY_READ:
             return int(board.memory_read(what >> REGION_SHIFT, address, size))
