@@ -136,7 +136,7 @@ class Processor:
         self._apic = apic
         self.cpu.random = seed & (1 << 63) - 1
         self.cpu.board_io = self._board_io if board is not None else (lambda *a: no_board(None, *a))
-        for name in ("read_frame", "write_frame", "region", "code_lines"):
+        for name in ("read_frame", "write_frame", "region", "code_bits"):
             setattr(self.cpu, name, getattr(memory, name).ctypes.data)
         self.cpu.host, self.cpu.page_flags = memory.host.ctypes.data, memory.flags.ctypes.data
         memory.changed, memory.written = self._map_changed, self._written
@@ -411,9 +411,12 @@ class Processor:
             return 0
         board.clock.now = self.now
         if verb == PORT_READ:
-            return int(board.read(address, size))
+            v = int(board.read(address, size))
+            door.isa_cycle(self.cpu, address, int(board.clock.ips))
+            return v
         if verb == PORT_WRITE:
             board.write(address, value, size)
+            door.isa_cycle(self.cpu, address, int(board.clock.ips))
             return 0
         if verb == MEMORY_READ:
             return int(board.memory_read(what >> REGION_SHIFT, address, size))
