@@ -97,7 +97,8 @@ class Vectors:
         kind = "r" if general else "x"
         if row.host[-6:-2] == "comi":
             both = f"{WIDE} {a.extended(128).text}, {source}"
-            r = ir.name(f'call {{i8, i8, i8}} asm sideeffect "{row.host} $4, $3", "={{@ccz}},={{@ccp}},={{@ccc}},x,x"({both})')
+            text = f"{row.host} $4, $3; sete $0; setp $1; setb $2"          # LLVM's own outputs of flags come too early
+            r = ir.name(f'call {{i8, i8, i8}} asm sideeffect "{text}", "=q,=q,=q,x,x,~{{flags}}"({both})')
             return [ir.wide(8, ir.name(f"extractvalue {{i8, i8, i8}} {r}, {i}")) for i in range(3)]
         into, out = ("i32", "=r") if f.dst == "r" else (WIDE, "=x")
         if a is None:

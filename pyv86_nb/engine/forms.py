@@ -3,8 +3,8 @@ from dataclasses import dataclass, replace
 from functools import partial
 from itertools import product
 
-from . import state as S
 from . import emit_vector
+from . import state as S
 from .access import misaligned
 from .emit import PARAMETERS, TAIL, Emit
 from .emit_vector import ENTER
@@ -14,8 +14,8 @@ from .isa.opcodes import OPCODES
 from .isa.rows import Row, parse
 from .isa.vector import register_bits
 from .isa.words import cut
-from .records import EXITS, HOLES
 from .lanes_llvm import DECLARATIONS
+from .records import EXITS, HOLES
 
 FUSED_CC = (2, 3, 4, 5, 6, 7, 8, 9, 12, 13, 14, 15)
 WORD_REGISTERS = {f"{n}v": S.SELECTORS + i for i, n in enumerate(("ES", "CS", "SS", "DS", "FS", "GS"))}

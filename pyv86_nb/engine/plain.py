@@ -10,8 +10,8 @@ from .attend import attend
 from .debug import breaks_here, trap_due
 from .exceptions import DIVIDE, GP, NM, UD, XM, Fault, fault
 from .fetch import ROOM, fetch
-from .fpu import check_pending
 from .forms import Form
+from .fpu import check_pending
 from .interrupt import raise_exception
 from .isa import flags as F
 from .isa import steps

@@ -40,11 +40,11 @@ def conversions():
         for opcode, name in ((0x2C, "cvtt"), (0x2D, "cvt")):
             yield arithmetic(f"{prefix} 0F {opcode:02X} /r", f"{name}{suffix}2pi", "P W", F.to_integers(w, 2, name == "cvtt"), bits,
                              host=f"{name}{suffix}2dq", unit="sse mmx", **LOAD)
-    k = {"aligned": False, "unit": "sse mmx"}
+    k: dict = {"aligned": False, "unit": "sse mmx"}
     yield arithmetic("NP 0F 2A /r", "cvtpi2ps", "V Q", F.from_integers(32, 2), 64, host="cvtdq2ps", low=True, **k)
     yield arithmetic("66 0F 2A /r", "cvtpi2pd", "V Q", F.from_integers(64, 2), 64, host="cvtdq2pd", mod="r", **LOAD, **k)
     yield arithmetic("66 0F 2A /r", "cvtpi2pd", "V Q", F.from_integers(64, 2), 64, host="cvtdq2pd", mod="m", **LOAD, **k | {"unit": "sse"})
-    sse2 = {"feature": "sse2", **LOAD}
+    sse2: dict = {"feature": "sse2", **LOAD}
     yield arithmetic("NP 0F 5A /r", "cvtps2pd", "V W", F.convert(32, 64, 2), 64, **sse2)
     yield arithmetic("66 0F 5A /r", "cvtpd2ps", "V W", F.convert(64, 32, 2), **sse2)
     yield arithmetic("F3 0F 5A /r", "cvtss2sd", "V W", F.convert_one(32, 64), 32, feature="sse2")
@@ -58,7 +58,7 @@ def conversions():
 
 
 def sse3():
-    k = {"feature": "sse3", "host_feature": "sse3"}
+    k: dict = {"feature": "sse3", "host_feature": "sse3"}
     for prefix, suffix, w in (("F2", "ps", 32), ("66", "pd", 64)):
         yield arithmetic(f"{prefix} 0F D0 /r", "addsub" + suffix, "V W", F.alternating(w), **k)
         yield arithmetic(f"{prefix} 0F 7C /r", "hadd" + suffix, "V W", F.horizontal(w, SF.add), **k)
