@@ -29,7 +29,8 @@ class Form:
     def key(self):
         r = self.row
         named = r.name if r.step in BY_NAME else ""
-        return (r.step, r.pops, r.meaning, r.keep, r.sw, r.third, r.writes, named, self.w, self.dst, self.src, self.flags, self.cc, self.stack, self.aw)
+        return (r.step, r.meaning, r.pops, r.keep, r.sw, r.third, r.writes, named,
+                self.w, self.dst, self.src, self.flags, self.cc, self.stack, self.aw)
 
 
 BY_NAME = (steps.carry, steps.direction, steps.bit_scan, steps.decimal, steps.ascii_adjust, x87.compare, x87.store_integer, x87.sign, x87.turn)
