@@ -211,7 +211,8 @@ def test_device_not_available(flat, cr0, code, fault):
     assert outcome[9] == ([fault] if fault else [])
 
 
-WAITING, NOT_WAITING = ("9b", "d9e8", "d8c1", "d902", "d91a", "d92a", "d922", "dd22", "d9d0", "ddc0"), ("dbe2", "dbe3", "dfe0", "dd3a", "d93a", "d932", "dd32")
+WAITING = "9b", "d9e8", "d8c1", "d902", "d91a", "d92a", "d922", "dd22", "d9d0", "ddc0"
+NOT_WAITING = "dbe2", "dbe3", "dfe0", "dd3a", "d93a", "d932", "dd32"
 
 
 @pytest.mark.parametrize("code", WAITING + NOT_WAITING)
@@ -220,9 +221,6 @@ def test_a_pending_exception(flat, code):
     s = State(fcw=0x37E, fsw=R.IE)
     _, outcome = on_all(flat, bytes.fromhex(code), s)
     assert outcome[9] == (["#MF(0x0)"] if code in WAITING else [])
-    if code in WAITING and len(code) == 4 and code[3] in "2a" and code[0] == "d":
-        for m in flat:                                   # a page that is not there makes no difference
-            m.one(bytes.fromhex(code), s)
 
 
 def test_mf_comes_before_the_memory_fault_and_nm_before_both():
@@ -312,7 +310,7 @@ def test_environment_images(world, wide, tier):
     m.cpu.cr0 |= S.NE
     m.p.forget()
     out = m.run(1)
-    saved = out[-1][DATA:DATA + 128]
+    saved = out[12][DATA:DATA + 128]
     fop, fip, fcs, fdp, fds = ENV
     linear, ip, dp = not world.protected, fip + (fcs << 4), fdp + (fds << 4)
     if not wide and linear:
@@ -328,7 +326,7 @@ def test_environment_images(world, wide, tier):
     assert saved[:len(want)] == want and saved[len(want)] == 0xF4
     after = get_fpu(m)
     assert (after.fcw, after.fsw, after.tags, after.env) == (0x37F, 0, 0, (0,) * 5)        # FNINIT: table 10-1 of vol. 3
-    image = bytearray(out[-1])
+    image = bytearray(out[12])
     image[CODE:CODE + len(address)] = address[:-1] + b"\x22"
     m.start(bytes(image), [0, 0, DATA - base, 0, 0x22800 - base, 0, 0, 0], world.eip, 2 | world.eflags, False)
     m.cpu.cr0 |= S.NE
@@ -351,10 +349,10 @@ def test_fxsave_is_what_the_host_writes(flat):
                 assert outcome[9] == ["#GP(0x0)"]        # not aligned to 16 bytes
                 continue
             host.run(b"", s)
-            area = outcome[-1][DATA + 0x200:DATA + 0x400]
+            area = outcome[12][DATA + 0x200:DATA + 0x400]
             want = host.buffer[512:1024]
             assert area[:6] == want[:6] and area[32:160] == want[32:160]
-            image = bytearray(outcome[-1])
+            image = bytearray(outcome[12])
             for m in flat:
                 image[CODE:CODE + 7] = b"\x0f\xae\x8a" + struct.pack("<i", 0x200)
                 m.start(bytes(image), [0, 0, DATA, 0, 0x22800, 0, 0, 0], FLAT.eip, 2, False)
