@@ -15,7 +15,7 @@ from . import bus, decode, dispatch, door, forms, kernels, reasons, stencils, un
 from . import code as C
 from . import segmentation as SEG
 from . import state as S
-from .bus import NEVER
+from .bus import NEVER, burst
 from .exceptions import NAMES, Fault
 from .interrupt import eflags
 from .isa import flags as F
@@ -26,6 +26,8 @@ from .plain import Plain
 from .raw import (
     ACKNOWLEDGE,
     ADVANCE,
+    BURST_READ,
+    BURST_WRITE,
     DEADLINE,
     FRAME,
     IRET,
@@ -411,6 +413,8 @@ class Processor:
         if verb == PORT_WRITE:
             board.write(address, value, size)
             return 0
+        if verb in (BURST_READ, BURST_WRITE):
+            return burst(board.bus.address, int(verb == BURST_WRITE), address & 0xFFFF, size, address >> 16, value)
         if verb == MEMORY_READ:
             return int(board.memory_read(what >> REGION_SHIFT, address, size))
         if verb == MEMORY_WRITE:
