@@ -11,12 +11,12 @@ import sys
 import time
 from collections.abc import Callable
 
-from .engine import bus, cache, kernels, processor, stencils, unit
+from .engine import bus, cache, fpu_door, kernels, processor, stencils, unit
 
-UNITS = {"loop": processor.LOOP, "kernels": kernels.UNIT, "wires": bus.WIRES}
-COMMON = "kernels", "loop", "chips", "wires"
+UNITS = {"loop": processor.LOOP, "kernels": kernels.UNIT, "fpu": fpu_door.UNIT, "wires": bus.WIRES}
+COMMON = "kernels", "loop", "chips", "fpu", "wires"
 TIERS = {"native": ("native", *COMMON), "threaded": ("threaded", *COMMON), "python": ("wires",)}
-TYPICAL = {"kernels": 8, "loop": 8, "chips": 8, "native": 3, "threaded": 3, "wires": 1}           # seconds, for the progress bar
+TYPICAL = {"kernels": 8, "loop": 8, "chips": 8, "fpu": 5, "native": 3, "threaded": 3, "wires": 1}           # seconds, for the progress bar
 
 
 def missing(tier: str = "native") -> list[str]:

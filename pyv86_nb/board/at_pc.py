@@ -7,6 +7,7 @@ from typing import Any
 from ..devices import i440fx, piix3, piix4_pm, vga
 from ..devices.chip import Socket
 from ..devices.clock import Clock
+from ..devices.coprocessor_error import CoprocessorError
 from ..devices.debug_ports import DebugPorts
 from ..devices.dma_8237 import Channel, Dma8237
 from ..devices.fdc_82077 import Fdc82077
@@ -22,6 +23,7 @@ from ..devices.rtc_mc146818 import RtcMc146818
 from ..devices.system_port_b import SystemPortB
 from ..devices.uart_16550 import Uart16550
 from ..engine.bus import INTA
+from ..engine.raw import FERR
 from . import cmos
 from .backplane import Backplane
 from .boot_order import bootorder
@@ -112,6 +114,7 @@ def at_pc(memory: Any = None, *, fda: str | None = "1.44M", fdb: str | None = No
     kbc    = b.at(0x60,        Kbc8042("kbc"))
     rtc    = b.at(0x70,        clock_chip := RtcMc146818("rtc", (t.year % 100, t.month, t.day, t.hour, t.minute, t.second),
                                                          t.isoweekday() % 7 + 1))
+    ferr   = b.at(0xF0,        error := CoprocessorError("coprocessor error")); b.at(FERR, error, "ferr")
     port92 = b.at(0x92,        Port92("port92"))
     com1   = b.at(0x3F8,       Uart16550("com1"))
     fdc    = b.at(0x3F0,       floppy := Fdc82077("fdc", drives=2 if fdb else 1 if fda else 0, haste=HASTE))
@@ -146,6 +149,8 @@ def at_pc(memory: Any = None, *, fda: str | None = "1.44M", fdb: str | None = No
     ide0.INTRQ          >> pic2.ir[6]
     ide1.INTRQ          >> pic2.ir[7]
     pm.SCI              >> pic2.ir[1]
+    ferr.IRQ13          >> pic2.ir[5]
+    ferr.IGNNE          >> cpu.IGNNE
     cpu.VCC             >> pit.GATE[0]
     cpu.VCC             >> pit.GATE[1]
     port61.GATE2        >> pit.GATE[2]

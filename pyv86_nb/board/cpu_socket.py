@@ -3,13 +3,14 @@ Pentium Processor Family Developer's Manual 241430, chapter 5, pin names; RCIN# 
 
     INTR NMI    interrupt requests        A20       1: address line 20 passes
     RESET       stops and restarts        POWEROFF  the supply goes off
+    IGNNE       1: x87 instructions pass over a pending error (coprocessor_error.py)
     REMAP       not a pin of any processor: memory, ports or interrupt routes have moved, the board must look (at_pc.py)
 
-Not emulated: SMI#, INIT# as a pin of its own (RESET serves both), FERR# and IGNNE# (IRQ13), bus and test pins.
+Not emulated: SMI#, INIT# as a pin of its own (RESET serves both), bus and test pins.
 """
 from ..devices.chip import Chip, pin_out, pins_in
 
-LOOKED_AT = "INTR", "NMI", "A20", "RESET", "REMAP", "POWEROFF"
+LOOKED_AT = "INTR", "NMI", "A20", "RESET", "REMAP", "POWEROFF", "IGNNE"
 
 
 class CpuSocket(Chip):
@@ -20,4 +21,5 @@ class CpuSocket(Chip):
     RESET = pins_in(1, "the processor is reset")
     REMAP = pins_in(1, "memory, ports or interrupt routes have moved")
     POWEROFF = pins_in(1, "the supply goes off")
+    IGNNE = pins_in(1, "x87 errors are ignored (the chip's IGNNE# is the opposite)")
     VCC = pin_out("supply, 5 V: pins tied high", reset=1)

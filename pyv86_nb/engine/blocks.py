@@ -173,6 +173,12 @@ def live_flags(t, n):
 
 
 @kernel
+def pack(d, number, of):
+    """What a kernel is to know, in a word that is not 0."""
+    return number | d[D.WI] << 8 | d[D.AW] << 10 | d[D.REP] << 11 | (of & 15) << 13 | d[D.OPCODE] << 17
+
+
+@kernel
 def plan_kernel(t, k, cpu, d, r, left):
     """An instruction that the dispatcher does: its operands go into the record as they are."""
     if d[D.EA] >= 0:
@@ -181,7 +187,7 @@ def plan_kernel(t, k, cpu, d, r, left):
     q = t.plan[k - 1]
     number = PUSHF if d[D.ROW] == PUSHF_ROW else r[D.KERNEL] - 1
     of = d[D.SEG] if d[D.MEM] or r[D.MODRM] == 0 else -1
-    q.what = number | d[D.WI] << 8 | d[D.AW] << 10 | d[D.REP] << 11 | (of & 15) << 13 | d[D.OPCODE] << 17
+    q.what = pack(d, number, of)
     q.immediate2 = d[D.IMM2]
     q.next = (d[D.EIP] + d[D.LEN]) & 0xFFFFFFFF
     q.ra, q.rb = d[D.RA], d[D.RB]
@@ -190,8 +196,10 @@ def plan_kernel(t, k, cpu, d, r, left):
 
 @kernel
 def is_simple(d, r, mode):
-    """Kernels that are handlers outside protected mode: loads of ES, DS, FS, GS (not of SS: interrupts wait for the
-    instruction after that), and CLI in real mode."""
+    """Kernels that have handlers in some modes: x87 without unmasked exceptions; outside protected mode loads of ES, DS, FS, GS
+    (not of SS: interrupts wait for the instruction after that), and CLI in real mode."""
+    if r[D.FPU]:
+        return mode & S.FPU != 0
     k = r[D.KERNEL]
     if mode & S.UNPROTECTED == 0:
         return False
@@ -203,7 +211,23 @@ def is_simple(d, r, mode):
 
 
 @kernel
+def plan_x87(t, k, mode, d, r, left):
+    """A handler that can still become a kernel, of which the record knows what it would ask: the address is then a linear one.
+    `window` is its EIP, for FIP."""
+    if d[D.EA] >= 0:
+        k = put_address(t, k, mode, d, left, d[D.SEG], d[D.AW], d[D.EA], d[D.EBASE], d[D.EINDEX], d[D.DISP], r[D.SIZE], r[D.FPU] == 2, True)
+    k = put(t, k, D.handler_of(t.sid, d, r, 0, 0), d, left, d[D.IMM], 0, REG0 + 8 * (S.SELECTORS + d[D.SEG]), 0)
+    q = t.plan[k - 1]
+    q.base, q.window = BASE0 + d[D.SEG] * SEGMENT_STRIDE, d[D.EIP]
+    q.what, q.immediate2 = pack(d, r[D.KERNEL] - 1, d[D.SEG]), 1
+    q.next = (d[D.EIP] + d[D.LEN]) & 0xFFFFFFFF
+    return k
+
+
+@kernel
 def plan_simple(t, k, mode, d, r, left):
+    if r[D.FPU]:
+        return plan_x87(t, k, mode, d, r, left)
     kernel, segment, other = r[D.KERNEL], d[D.RA], max(d[D.RB], 0)
     if kernel == CLI_KERNEL:
         return put(t, k, t.special[CLI], d, left, 0, 0, 0, 0)

@@ -24,7 +24,7 @@ BLOCK = np.dtype([("physical", "i8"), ("eip", "i8"), ("mode", "i8"), ("n", "i8")
                   ("next", "i8"), ("chain", "i8"), ("second", "i8"), ("of", "i8"), ("alive", "i8")])
 CODE = np.dtype([
     # filled once
-    ("look", "i2", D.LOOK), ("rows", "i8", (len(OPCODES), D.SID_CC + 1)), ("sid", "i2", (SID,)),
+    ("look", "i2", D.LOOK), ("rows", "i8", (len(OPCODES), D.FPU + 1)), ("sid", "i2", (SID,)),
     ("fused", "i2", (len(OPCODES), 3, 7, 7, 2, 16)), ("special", "i8", (len(SPECIAL_NAMES),)),
     ("handler", "i8", (HANDLERS,)), ("start", "i8", (HANDLERS,)), ("size", "i8", (HANDLERS,)), ("first", "i8", (HANDLERS + 1,)),
     ("holes", "i4", (HOLE_ROWS, 3)), ("bytes", "u1", (CODE_BYTES,)), ("exits", "i8", (len(EXITS),)),

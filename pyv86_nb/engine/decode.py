@@ -20,11 +20,12 @@ NONE, REG, LOW, HIGH, MEMORY, IMMEDIATE, COUNT = range(7)
 FROM = {"-": 0, "E": 1, "G": 2, "Z": 3, "A": 4, "I": 5, "J": 0, "M": 6, "CL": 7, "1": 5, "O": 8, "Sw": 9, "word": 10}
 # columns of the row table
 (WIDTH, MODRM, DST, SRC, SRC_WORD, SRC8, IMM_KIND, IMM2_KIND, WRITES, USES, FAULTS, ENDS, STACK, FUSE, HAS_CC, KEEPCF, LOCK, KERNEL,
- LOOP, READS, KEEP, SIZE, SID_AT, SID_CC) = range(24)
+ LOOP, READS, KEEP, SIZE, SID_AT, SID_CC, FPU) = range(25)
 BYTE, OPERAND_SIZE, WORD, DWORD = range(4)                                # WIDTH
 NO_END, JUMP, BRANCH, INDIRECT, KERNEL_END = range(5)                     # ENDS
 DOWN, UP, FRAME = 1, 2, 3                                                 # STACK
-LOOK = (len(MAPS), len(PREFIXES), 256, 8, 2)                               # map, prefix, opcode, ModRM reg, memory -> row
+LOOK = (len(MAPS) + 1, len(PREFIXES), 256, 8, 2)                           # map, prefix, opcode, ModRM reg, memory -> row
+X87 = len(MAPS)                                                            # a map of registers: low opcode bits and reg, r/m
 OK, UNDEFINED, MORE, TOO_LONG = range(4)                                  # what decode answers
 MAY_DIVIDE = (steps.div, steps.idiv, steps.aam)
 IMMEDIATES = {"Ib": 1, "Ibs": 2, "Jbs": 2, "Iz": 3, "Jz": 3, "1": 4, "Iw": 5, "Ob": 6, "Ov": 6, "Ap": 7}
@@ -48,13 +49,16 @@ def opcode_map(features=None):
         for o in range(first, first + {"": 1, "r": 8, "c": 16}[plus]):
             for mem in {"": (0, 1), "r": (0,), "m": (1,)}[r.mod]:
                 for reg in (int(ext),) if ext.isdigit() else range(8):
+                    if o >> 3 == 0x1B and m == 0 and mem == 0:
+                        for rm in r.rm:
+                            look[X87, :, (o & 7) << 3 | reg, rm, 0] = i
                     look[m, slice(None) if prefix is None else prefix, o, reg, mem] = i
     return look
 
 
 def tables(where):
     """(look, rows, sid, fused): opcode to row; facts of rows; handlers by row and operands."""
-    rows = np.zeros((len(OPCODES), SID_CC + 1), np.int64)
+    rows = np.zeros((len(OPCODES), FPU + 1), np.int64)
     sid, sid_size = [], 0
     fused = np.full((len(OPCODES), 3, 7, 7, 2, 16), -1, np.int16)
     index = {8: 0, 16: 1, 32: 2}
@@ -73,7 +77,8 @@ def tables(where):
         rows[i, IMM2_KIND] = immediates[1] if len(immediates) > 1 else 0
         rows[i, WRITES] = {"none": 0, "all": 1, "count": 2, "rotate": 3, "carry": 3}[r.writes]
         rows[i, USES] = {"": 0, "c": 1, "all": 3}[r.uses]
-        rows[i, FAULTS] = bool(r.stack) or r.step in MAY_DIVIDE
+        rows[i, FAULTS] = bool(r.stack or r.fpu) or r.step in MAY_DIVIDE
+        rows[i, FPU] = r.fpu
         rows[i, ENDS] = {"": NO_END, "jump": JUMP, "branch": BRANCH, "indirect": INDIRECT, "kernel": KERNEL_END}[r.ends]
         rows[i, STACK] = {"": 0, "down": DOWN, "up": UP, "frame": FRAME}[r.stack]
         rows[i, FUSE] = r.name in ("cmp", "test")
@@ -90,6 +95,9 @@ def tables(where):
         for f in FM.forms(r):
             flags = int(f.flags) if r.step is steps.ordinary and r.writes != "none" else slice(None)
             second = int(f.stack == 32) if r.stack else int(f.aw == 32) if rows[i, LOOP] else slice(None)
+            if r.fpu:
+                mine[:] = where[f.key()]
+                continue
             mine[index[f.w], KIND[f.dst], KIND[f.src], flags, second, f.cc] = where[f.key()]
         rows[i, SID_AT], rows[i, SID_CC] = sid_size, mine.shape[-1]
         sid.append(mine.ravel())
@@ -152,6 +160,9 @@ def decode(code, n, big, stack_big, look, rows, d):
     modrm = num(code[p]) if p < n else 0
     mod, reg, rm = modrm >> 6, modrm >> 3 & 7, modrm & 7
     row = num(look[m, rep if rep else prefix, o, reg, 1 if mod != 3 else 0])
+    x87 = m == 0 and o >> 3 == 0x1B
+    if x87 and mod == 3:
+        row = num(look[X87, 0, (o & 7) << 3 | reg, rm, 0])
     if row < 0:
         return MORE if p >= n and p < 15 else UNDEFINED
     r = rows[row]
@@ -161,6 +172,8 @@ def decode(code, n, big, stack_big, look, rows, d):
     d[ROW], d[WI], d[EA], d[AW], d[REP], d[OPCODE], d[STACKED] = row, wi, -1, address32, rep, o, stack_big
     d[CC] = o & 15 if r[HAS_CC] else r[LOOP] - 1 if r[LOOP] else 0
     d[SEG] = segment if segment >= 0 else S.DS
+    if x87:
+        d[IMM] = (o & 7) << 8 | modrm                                      # as FOP has it
     memory = False
     if r[MODRM]:
         if p >= n:
@@ -270,7 +283,7 @@ def decode(code, n, big, stack_big, look, rows, d):
 @kernel
 def size_of(d, r):
     """Bytes that the memory operand of a row takes."""
-    if r[SIZE] and d[SK] == MEMORY:
+    if r[SIZE] and (d[SK] == MEMORY or r[FPU]):
         return r[SIZE]
     return 1 << d[WI]
 

@@ -348,7 +348,8 @@ def run(cpu, t):
             stepped = False
             if why == R.GONE:
                 forward = at
-        elif why == R.KERNEL:
+        elif why == R.KERNEL or why == R.FPU:           # of the second kind there is more in the block
+            cpu.budget += left - 1
             number = set_instruction(cpu, t, at)
             t.kernels[number] += 1
             if try_kernel(cpu, number):

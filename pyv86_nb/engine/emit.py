@@ -13,7 +13,7 @@ LIKELY = "!prof !0"
 TAIL = "!0 = !{!\"branch_weights\", i32 100000, i32 1}\n"
 PARAMETERS = "ptr %s, ptr %pc, i64 %t, ptr %tlb"
 REG = S.offset("reg")
-WORDS = {"eflags": S.offset("eflags")}
+ST, ST_SHIFT = S.offset("st"), S.REAL.itemsize.bit_length() - 1
 TLB_READ, TLB_WRITE, TLB_HOST, TLB_WINDOW = (S.TLB.fields[n][1] for n in ("read", "write", "host", "window"))
 TLB_SHIFT = S.TLB.itemsize.bit_length() - 1
 JUMP_TAG, JUMP_CODE = (S.JUMP.fields[n][1] for n in ("tag", "code"))
@@ -83,8 +83,32 @@ class Emit(Operands):
         self.wr_reg("ra", "r", 32, selector)
         self.ir.store(64, selector << 4, self.slot("base"))
 
-    def rd_word(self, name): return self.ir.load(64, self.ir.at("%s", WORDS[name]))
-    def wr_word(self, name, v): self.ir.store(64, v, self.ir.at("%s", WORDS[name]))
+    def rd_word(self, name): return self.ir.load(64, self.ir.at("%s", S.offset(name)))
+    def wr_word(self, name, v): self.ir.store(64, v, self.ir.at("%s", S.offset(name)))
+
+    # the FPU: isa/x87.py
+    def st(self, at): return self.ir.at("%s", (at << ST_SHIFT) + ST)
+
+    def rd_st(self, at):
+        p = self.st(at)
+        return self.ir.load(64, p), self.ir.load(64, self.ir.at(p, 8))
+
+    def wr_st(self, at, significand, exponent):
+        p = self.st(at)
+        self.ir.store(64, significand, p)
+        self.ir.store(64, exponent, self.ir.at(p, 8))
+
+    def rd_high(self, ref): return self.ir.load(16, self.ir.at(ref, 8))
+    def wr_high(self, ref, v): self.ir.store(16, v, self.ir.at(ref, 8))
+    def ordinary(self, cond): self.unless(cond.truth() if isinstance(cond, Val) else str(bool(cond)).lower(), "exit_fpu")
+
+    def track(self, memory):
+        self.wr_word("fip", self.hole("window"))
+        self.wr_word("fop", self.hole("imm") & 0x7FF)
+        self.wr_word("fcs", self.rd_reg(S.SELECTORS + S.CS))
+        if memory:
+            self.wr_word("fdp", (self.t() - self.ir.load(64, self.slot("base"))) & 0xFFFFFFFF)
+            self.wr_word("fds", self.ir.load(64, self.slot("rb")))
 
     # memory
     def probe(self, addr, w, write):

@@ -6,7 +6,7 @@ from itertools import product
 from . import state as S
 from .emit import PARAMETERS, TAIL, Emit
 from .isa import flags as F
-from .isa import steps
+from .isa import steps, x87
 from .isa.opcodes import OPCODES, Row, parse
 from .isa.words import cut
 from .records import EXITS, HOLES
@@ -29,10 +29,10 @@ class Form:
     def key(self):
         r = self.row
         named = r.name if r.step in BY_NAME else ""
-        return (r.step, r.meaning, r.keep, r.sw, r.third, r.writes, named, self.w, self.dst, self.src, self.flags, self.cc, self.stack, self.aw)
+        return (r.step, r.pops, r.meaning, r.keep, r.sw, r.third, r.writes, named, self.w, self.dst, self.src, self.flags, self.cc, self.stack, self.aw)
 
 
-BY_NAME = (steps.carry, steps.direction, steps.bit_scan, steps.decimal, steps.ascii_adjust)
+BY_NAME = (steps.carry, steps.direction, steps.bit_scan, steps.decimal, steps.ascii_adjust, x87.compare, x87.store_integer, x87.sign, x87.turn)
 
 
 def kinds(code, w):
@@ -56,6 +56,8 @@ def kinds(code, w):
 def widths(row):
     if row.fixed:
         return (row.fixed,)
+    if row.fpu:
+        return (16, 32)
     text = " ".join(row.operands)
     if row.name == "set" or (row.operands and row.operands[-1 if row.operands[0] == "-" else 0] in ("Eb", "Gb", "Zb", "AL", "Ob", "Mb")):
         return (8,)
@@ -63,6 +65,10 @@ def widths(row):
 
 
 def forms(row):
+    if row.fpu:
+        dst, src = (*row.operands, "-", "-")[:2]
+        yield Form(row, 32, dst, src, cc=row.cc)
+        return
     if row.kernel:
         return
     codes = (row.operands + ("-", "-"))[:2]
@@ -100,7 +106,7 @@ def emit_form(f, mode):
     if f.cc < 16:
         m.checked = f.row.ends == "indirect" and f.cc == 1
         f.row.step(m, f)
-        if m.ir.lines[-1].split()[0] != "ret":
+        if not m.ir.lines or m.ir.lines[-1].split()[0] != "ret":
             m.next()
     else:
         a, b, r = steps.ordinary(m, f)
@@ -218,5 +224,6 @@ def module(mode):
     text += [f"@{h} = external dso_local global i8\n" for h in (*HOLES, "here")]
     types = ",".join(x.split()[0] for x in PARAMETERS.split(","))
     text += [f"declare preserve_nonecc i64 @{n}({types})\n" for n in ("cont", "taken")]
+    text += ["declare i64 @llvm.ctlz.i64(i64, i1)\n"]
     text += [exit_function(n) for n in EXITS] + [ENTER, TAIL]
     return where, len(todo), "".join(text)

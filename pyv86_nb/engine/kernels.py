@@ -6,11 +6,12 @@ import linecache
 
 from numba.extending import register_jitable
 
-from . import interrupt, io, msr, segmentation, strings, system, transfer
+from . import fpu_door, interrupt, io, msr, segmentation, strings, system, transfer
 from . import state as S
 from .isa.opcodes import KERNELS
 
-BY_NAME = {**segmentation.KERNELS, **transfer.KERNELS, **interrupt.KERNELS, **strings.KERNELS, **system.KERNELS, **msr.KERNELS, **io.KERNELS}
+BY_NAME = {**segmentation.KERNELS, **transfer.KERNELS, **interrupt.KERNELS, **strings.KERNELS, **system.KERNELS, **msr.KERNELS, **io.KERNELS,
+           **fpu_door.KERNELS}
 missing = set(KERNELS) ^ set(BY_NAME)
 if missing:
     raise RuntimeError(f"kernels in the opcode table or in the engine, but not in both: {sorted(missing)}")

@@ -22,10 +22,10 @@ FEATURES = {
     **{n: (7, B, b) for n, b in dict(smep=7, rdseed=18, smap=20).items()}, "umip": (7, C, 2), "arch_capabilities": (7, D, 29),
     "nx": (0x80000001, D, 20), "rdtscp": (0x80000001, D, 27), "lzcnt": (0x80000001, C, 5), "p6": (0, 0, 0)}
 OFFERS = {n: 1 << i for i, n in enumerate(FEATURES)}
-SEP, MTRR, PAT, NX, APIC, RDTSCP, ARCH_CAPABILITIES, P6 = (
-    OFFERS[n] for n in ("sep", "mtrr", "pat", "nx", "apic", "rdtscp", "arch_capabilities", "p6"))
+FPU, SEP, MTRR, PAT, NX, APIC, RDTSCP, ARCH_CAPABILITIES, P6 = (
+    OFFERS[n] for n in ("fpu", "sep", "mtrr", "pat", "nx", "apic", "rdtscp", "arch_capabilities", "p6"))
 
-WORKS = set("pse tsc msr pae cx8 apic sep mtrr pge cmov pat pse36 p6 movbe popcnt rdrand rdseed smep smap umip arch_capabilities nx rdtscp "
+WORKS = set("fpu pse tsc msr pae cx8 apic sep mtrr pge cmov pat pse36 p6 movbe popcnt rdrand rdseed smep smap umip arch_capabilities nx rdtscp "
             "lzcnt".split())
 
 PENTIUM = "fpu vme de pse tsc msr cx8 apic"

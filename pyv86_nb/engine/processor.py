@@ -11,7 +11,7 @@ import os
 import llvmlite.binding as llvm
 import numpy as np
 
-from . import bus, decode, dispatch, door, forms, kernels, reasons, stencils, unit
+from . import bus, decode, dispatch, door, forms, fpu_door, kernels, reasons, stencils, unit
 from . import code as C
 from . import segmentation as SEG
 from . import state as S
@@ -158,8 +158,8 @@ class Processor:
     def _load(self, mode, features):
         where, tables, special, st, pieces, addresses, self._engine = parts(mode)
         self._tables = self._of_model(tables, features)
-        at = unit.addresses(LOOP) | unit.addresses(kernels.UNIT)
-        for name in kernels.UNIT:
+        at = unit.addresses(LOOP) | unit.addresses(kernels.UNIT) | unit.addresses(fpu_door.UNIT)
+        for name in (*kernels.UNIT, *fpu_door.UNIT):
             setattr(self.cpu, f"{name}_at", at[name])
         self._run = RUN(at["run"])
         self._code = np.zeros(1, C.CODE)

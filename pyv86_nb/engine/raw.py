@@ -16,7 +16,8 @@ from numba.extending import intrinsic, overload
 PORT_READ, PORT_WRITE, MEMORY_READ, MEMORY_WRITE, ADVANCE, DEADLINE, ACKNOWLEDGE, PIN, FRAME, IRET, BURST_READ, BURST_WRITE = range(12)
 REGION_SHIFT = 8                                        # a memory access carries its region above the verb
 PYTHON = 1 << 40                                        # the answer when only Python can tell
-INTR, NMI, A20M, RESET, REMAP, POWEROFF = range(6)      # PIN: the inputs of the processor
+INTR, NMI, A20M, RESET, REMAP, POWEROFF, IGNNE = range(7)                # PIN: the inputs of the processor
+FERR = 0x10008                                          # a port beyond all others: the level of FERR#
 
 _TYPES = {1: ctypes.c_uint8, 2: ctypes.c_uint16, 4: ctypes.c_uint32, 8: ctypes.c_int64}
 

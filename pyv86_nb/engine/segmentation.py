@@ -9,6 +9,7 @@ from numba.extending import register_jitable as kernel
 from . import state as S
 from .access import is_user, logical, probe, read, write
 from .exceptions import GP, NP, SS, fault
+from .fpu_state import is_direct
 from .isa import flags as F
 
 ACCESSED, WRITABLE, EXPAND_DOWN, CODE_TYPE, S_BIT, P_BIT, BIG, GRANULAR = 1, 2, 4, 8, 16, 128, 0x4000, 0x8000
@@ -114,6 +115,8 @@ def update_mode(cpu):
         mode |= S.PAGED
     if cpu.a20 == 0xFFFFFFFF:
         mode |= S.A20
+    if is_direct(cpu):
+        mode |= S.FPU
     cpu.mode = mode | code.limit << S.LIMIT_SHIFT
     cpu.moved = 1
 

@@ -66,7 +66,7 @@ CPU = np.dtype([
     ("stale", I8, (STALE,)), ("stales", I8),
     ("tlb_at", I8), ("host", I8), ("read_frame", I8), ("write_frame", I8), ("region", I8), ("page_flags", I8),
     ("code_lines", I8), ("memory_size", I8), ("pages", I8), ("io", I8), ("io_data", I8),
-    ("kernel_at", I8), ("exception_at", I8), ("interrupt_at", I8), ("tlb", TLB, (3 * TLB_SIZE,)),
+    ("kernel_at", I8), ("exception_at", I8), ("interrupt_at", I8), ("fpu_at", I8), ("tlb", TLB, (3 * TLB_SIZE,)),
     ("fetch", FETCH, (2 * FETCH_SIZE,)), ("jumps", JUMP, (JUMPS_SIZE,)), ("known_contexts", CONTEXT, (CONTEXTS,)),
 ])
 ARCHITECTURAL = CPU.names[:CPU.names.index("budget")]

@@ -3,7 +3,7 @@ from numba.extending import register_jitable as kernel
 
 from . import state as S
 from .access import is_user, load, logical, pop, probe, push, read, set_sp, stack_offset, write
-from .exceptions import BR, GP, NM, UD, fault
+from .exceptions import BR, GP, UD, fault
 from .isa import flags as F
 from .isa import shift
 from .isa.words import sx
@@ -111,6 +111,7 @@ def lmsw(cpu):
 def clts(cpu):
     need_cpl0(cpu)
     cpu.cr0 &= ~S.TS
+    update_mode(cpu)
 
 
 @kernel
@@ -237,21 +238,8 @@ def ud(cpu):
     fault(cpu, UD, 0)
 
 
-@kernel
-def wait(cpu):
-    if cpu.cr0 & (S.MP | S.TS) == S.MP | S.TS:
-        fault(cpu, NM, 0)
-
-
-@kernel
-def esc(cpu):
-    """Coprocessor instructions on a machine without one: #NM if the system wants to emulate it, else nobody answers."""
-    if cpu.cr0 & (S.EM | S.TS):
-        fault(cpu, NM, 0)
-
-
 KERNELS = {"mov_to_control": mov_to_control, "mov_from_control": mov_from_control, "mov_to_debug": mov_to_debug,
            "mov_from_debug": mov_from_debug, "smsw": smsw, "lmsw": lmsw, "clts": clts, "set_ac": set_ac, "invlpg": invlpg,
            "invd": invd, "wbinvd": invd,
            "pusha": pusha, "popa": popa, "enter": enter,
-           "bound": bound, "bit_string": bit_string, "cmpxchg8b": cmpxchg8b, "hlt": hlt, "ud": ud, "wait": wait, "esc": esc}
+           "bound": bound, "bit_string": bit_string, "cmpxchg8b": cmpxchg8b, "hlt": hlt, "ud": ud}

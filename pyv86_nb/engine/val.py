@@ -40,6 +40,20 @@ class Val:
     def __gt__(self, o): return self._cmp("sgt", o)
     def __ge__(self, o): return self._cmp("sge", o)
 
+    # 64-bit patterns: isa/wide.py
+    def lsr(self, x, n): return self._bin("lshr", x, n)
+    def ult(self, a, b):
+        c = self.ir.name(f"icmp ult i64 {a}, {b}")
+        return Val(str(self.ir.val(f"zext i1 {c} to i64")), self.ir, c)
+
+    def umulh(self, a, b):
+        wide = [self.ir.name(f"zext i64 {x} to i128") for x in (a, b)]
+        product = self.ir.name(f"mul i128 {wide[0]}, {wide[1]}")
+        product = self.ir.name(f"lshr i128 {product}, 64")
+        return self.ir.val(f"trunc i128 {product} to i64")
+
+    def clz(self): return self.ir.val(f"call i64 @llvm.ctlz.i64(i64 {self}, i1 false)")
+
     def truth(self): return self.bit or self.ir.name(f"icmp ne i64 {self}, 0")
     def pick(self, a, b): return self.ir.val(f"select i1 {self.truth()}, i64 {a}, i64 {b}")
     def __bool__(self): raise TypeError("semantics may not branch on guest data: use pick()")

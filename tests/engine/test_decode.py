@@ -5,6 +5,7 @@ Compared are the opcodes that the table claims; iced knows later ones too.  Wher
     82          iced takes it for an alias of 80 as we do; in 64-bit mode only it is gone
     0F 20-23    a control register that does not exist is #UD when it is executed; decoding does not look
     8E /1       MOV CS: #UD when it is executed
+    D8-DF       what is undefined there is for the FPU to say, after #NM
     LOCK        before what cannot be locked: #UD, found in decoding; iced decodes it only if asked not to check
 """
 import random
@@ -22,7 +23,7 @@ LOOK, ROWS, _, _ = D.tables(where)
 ROWS = ROWS.tolist()
 PREFIXES = (0x66, 0x67, 0xF0, 0xF2, 0xF3, 0x26, 0x2E, 0x36, 0x3E, 0x64, 0x65)
 # opcodes of later processors, or of coprocessors, in places that we leave undefined or give away as a whole
-LATER = {(0, o) for o in range(0xD8, 0xE0)} | {(0, 0xC4), (0, 0xC5), (0, 0x62), (0, 0x8F)}
+LATER = {(0, 0xC4), (0, 0xC5), (0, 0x62), (0, 0x8F)}
 MISSING_REGISTER = {(1, 0x20), (1, 0x21), (1, 0x22), (1, 0x23), (0, 0x8E), (0, 0x8C)}
 
 
@@ -68,7 +69,7 @@ def test_lengths_and_validity(bits):
         i = next(iter(X.Decoder(bits, code)))
         counted += 1
         if i.is_invalid:
-            if op in MISSING_REGISTER:
+            if op in MISSING_REGISTER or OPCODES[d[D.ROW]].kernel == "x87":
                 continue
             assert answer != D.OK, (code.hex(), OPCODES[d[D.ROW]], i)
         else:
