@@ -11,7 +11,7 @@ import numpy as np
 
 from . import compile
 from . import screen as video
-from .board import firmware, timers
+from .board import firmware, kernel_rom, timers
 from .board.at_pc import at_pc
 from .board.memory_map import store_bytes
 from .board.rate import set_rate
@@ -19,9 +19,10 @@ from .devices.clock import Clock
 from .devices.ide_drive import ATA, ATAPI, NO_DRIVE
 from .devices.vga import Vga
 from .engine import irq_trace, reasons
-from .engine.memory import PhysicalMemory
+from .engine.memory import PAGE, PhysicalMemory
 from .engine.processor import Processor, native_refused
 from .media import hard_disk
+from .media.elf import Symbols
 from .media.floppy import geometry
 from .options import Options
 
@@ -47,6 +48,7 @@ class Machine:
         self.lines: list[Any] = []                       # watcher.Line of each serial port
         self.outgoing = [bytearray() for _ in range(SERIAL_LINES)]
         self.firmware = b"", b""                         # BIOS and VGA BIOS, for snapshots
+        self.symbols = Symbols()                         # names of addresses, of the ELF file that was loaded last
         self.shift = 0                                   # what changes of the rate have taken from the board's count of ticks
 
     # TIME
@@ -97,7 +99,9 @@ class Machine:
 
     @property
     def halted(self) -> bool:
-        return bool(self.processor.cpu.halted)
+        """In HLT, and nothing asks yet: no instruction is retired before the next deadline."""
+        pins, words = self.board.pins, self.board.words
+        return bool(self.processor.cpu.halted) and not words[pins["INTR"]] | words[pins["NMI"]]
 
     def detail(self, reason: str) -> str:
         """One sentence on a stop."""
@@ -111,6 +115,28 @@ class Machine:
 
     def close(self) -> None:
         self.outgoing = [bytearray() for _ in range(SERIAL_LINES)]
+
+    # MEMORY, the windows of devices included
+
+    def read(self, address: int, n: int) -> bytes:
+        """n bytes as a read of the processor would show them; nothing changes by it."""
+        out = bytearray(self.memory.read(address, n))
+        for region, first, last in self._windows(address, n):
+            out[first - address:last - address] = self.board.look(region, first, last - first)
+        return bytes(out)
+
+    def write(self, address: int, data: bytes) -> None:
+        """Bytes as the processor would write them, one by one."""
+        self.memory.write(address, data)
+        for region, first, last in self._windows(address, len(data)):
+            for i in range(first, last):
+                self.board.memory_write(region, i, 1, data[i - address])
+
+    def _windows(self, address: int, n: int) -> list[tuple[int, int, int]]:
+        """(region, first, last) of what lies in device windows."""
+        pages = range(address // PAGE, (address + n + PAGE - 1) // PAGE)
+        found = [(int(self.memory.region[p]) - 1, p * PAGE) for p in pages if self.memory.region[p]]
+        return [(region, max(at, address), min(at + PAGE, address + n)) for region, at in found]
 
     # CODE
 
@@ -215,18 +241,21 @@ def assemble(o: Options, disks: list[Any]) -> Machine:
     tier = o.tier if o.tier != "auto" else "threaded" if native_refused() else "native"
     bios = NO_FIRMWARE if o.bare else firmware.bios(o.bios)
     vga_bios = b"" if o.bare else firmware.vga_bios(o.vga_bios)
+    kernel = kernel_rom.kernel(o.kernel, list(o.initrd), o.cmdline, o.memory) if o.kernel is not None else None
     compile.prepare(tier)
     memory = PhysicalMemory(o.memory, store_bytes(bios, Vga))
     start = o.rtc or (datetime.datetime.now() if o.clock == "wall" else datetime.datetime(2000, 1, 1))
     hard = disks[FLOPPIES:CD]
     board = at_pc(memory, fda=drive_type(disks[0]) or "1.44M", fdb=drive_type(disks[1]), ide=kinds(hard, cd),
                   disks=[hard_disk.geometry(d) if d is not None else None for d in hard], boot=o.boot, rtc_start=start, bios=bios,
-                  vga_bios=vga_bios, clock=Clock(ips=o.ticks_per_second))
-    processor = Processor(memory, tier, board, model=o.cpu, seed=o.seed)
+                  vga_bios=vga_bios, kernel=kernel, clock=Clock(ips=o.ticks_per_second))
+    processor = Processor(memory, tier, board, model=o.cpu, apic=True, seed=o.seed)
     if o.bare:
         (processor.flat if o.bare == "flat" else processor.real)()
     machine = Machine(memory, board, processor)
     machine.firmware = bios, vga_bios
+    if kernel is not None:
+        machine.symbols = kernel.symbols
     channels = board.chips["ide0"], board.chips["ide1"]
     machine.places = {FLOPPIES + i: (channels[i // 2], i % 2) for i, d in enumerate(hard) if d is not None}
     if cd is not None:

@@ -44,7 +44,8 @@ def listing(machine: Any, translate: Callable[[int], Any], addr: int | None, n: 
     out, at = Listing(), 0
     while len(out) < n and at < len(raw):
         instruction = decoder.decode()
-        out.append(Line((addr + at) & 0xFFFFFFFF, raw[at:at + instruction.len], formatter.format(instruction)))
+        out.append(Line((addr + at) & 0xFFFFFFFF, raw[at:at + instruction.len], formatter.format(instruction),
+                        machine.symbols.at((addr + at) & 0xFFFFFFFF)))
         at += instruction.len
     return out
 

@@ -23,7 +23,6 @@ CLOCKS = ("auto", "virtual", "wall")
 BARE = {False: "", True: "flat", "flat": "flat", "real": "real"}
 CPUS = ("486", "pentium", "pentium3", "pentium4", "max")
 MEDIA = ("fda", "fdb", "hda", "hdb", "hdc", "hdd", "cdrom")
-LATER = {"kernel": None, "initrd": None, "cmdline": ""}
 BOOT_LETTERS = {"a": "floppy", "c": "disk", "d": "CD"}
 
 
@@ -49,13 +48,16 @@ class Options:
     cpu: str = "max"
     tier: str = "auto"
     bare: Any = False
+    kernel: Any = None
+    initrd: Any = None                                   # (name, bytes) of each module
+    cmdline: str = ""
 
     @property
     def ticks_per_second(self) -> int:
         return rate(self.mips)
 
 
-NAMES = sorted({f.name for f in fields(Options)} | set(LATER))
+NAMES = sorted(f.name for f in fields(Options))
 
 
 def check(**given: Any) -> Options:
@@ -71,10 +73,6 @@ def check(**given: Any) -> Options:
             near = difflib.get_close_matches(name, NAMES, 1)
             hint = f"did you mean {near[0]}=" if near else "the options are " + ", ".join(NAMES)
             raise TypeError(f"VM() has no option {name}=; {hint}")
-    for name, unused in LATER.items():
-        if given.pop(name, unused) != unused:
-            raise ValueError(f"{name}= is not supported in this version; boot from an image with fda=, hda= or cdrom=, "
-                             "or load code into memory with bare= and vm.load()")
     o = Options(**given)
     made: dict[str, Any] = dict(
         memory=memory_size(o.memory), boot=boot_order(o.boot), clock=one_of("clock", o.clock, CLOCKS), tier=one_of("tier", o.tier, TIERS),
@@ -83,8 +81,35 @@ def check(**given: Any) -> Options:
         for name in ("bios", "vga_bios"):
             if getattr(o, name) is not None:
                 raise ValueError(f"{name}= was given together with bare={o.bare!r}, which means no firmware; leave one of them out")
+    made |= kernel_options(o)
     media = {name: source(name, getattr(o, name)) for name in ("bios", "vga_bios", *MEDIA)}
     return Options(**made, **media)
+
+
+def kernel_options(o: Options) -> dict[str, Any]:
+    """The kernel as bytes, its modules as (name, bytes), its command line."""
+    if not isinstance(o.cmdline, str):
+        raise TypeError(f"cmdline= takes a text, not {o.cmdline!r}")
+    if o.kernel is None:
+        for name, what in (("initrd", o.initrd), ("cmdline", o.cmdline)):
+            if what:
+                raise ValueError(f"{name}= was given without kernel=; name the kernel that it is for")
+        return dict(kernel=None, initrd=(), cmdline="")
+    if o.bare:
+        raise ValueError(f"kernel= was given together with bare={o.bare!r}, which means no firmware; leave bare= out, or use vm.load()")
+    given = o.initrd if isinstance(o.initrd, (list, tuple)) else [] if o.initrd is None else [o.initrd]
+    modules = [m if isinstance(m, tuple) and len(m) == 2 else (module_name(m), m) for m in given]
+    return dict(kernel=contents("kernel", o.kernel), initrd=tuple((name, contents("initrd", m)) for name, m in modules), cmdline=o.cmdline)
+
+
+def module_name(given: Any) -> str:
+    return Path(given).name if isinstance(given, (str, os.PathLike)) else "module"
+
+
+def contents(name: str, given: Any) -> bytes:
+    """The bytes of a file, or the bytes given."""
+    found = source(name, given)
+    return found.read_bytes() if isinstance(found, Path) else bytes(found)
 
 
 def memory_size(given: int | str) -> int:

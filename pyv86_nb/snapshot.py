@@ -36,7 +36,7 @@ LONG_HEADER = 1 << 20                                    # of a .npy: the names 
 SETTINGS = ("write_protect", "sector_size", "bus", "room")
 Medium = tuple[Image, dict[int, bytes]]
 TRACE = ("ring", "irq", "watch", "lines", "frames")       # of the interrupt trace, engine/irq_trace.py
-KEPT = ("memory", "boot", "clock", "mips", "seed", "cpu", "bare")
+KEPT = ("memory", "boot", "clock", "mips", "seed", "cpu", "bare", "cmdline")
 
 
 @dataclass(eq=False)
@@ -170,6 +170,9 @@ def take(vm: VM) -> Snapshot:
               "vga_firmware": np.frombuffer(machine.firmware[1], np.uint8)}
     arrays |= {f"cpu.{n}": processor.array[n].copy() for n in ARCHITECTURAL}
     arrays |= {f"irq.{n}": getattr(bus, n).copy() for n in TRACE}
+    if vm._options.kernel is not None:                   # it is read again after a reset
+        arrays |= {"kernel": np.frombuffer(vm._options.kernel, np.uint8)}
+        arrays |= {f"module{i}": np.frombuffer(data, np.uint8) for i, (_, data) in enumerate(vm._options.initrd)}
     disks: list[dict[str, Any] | None] = []
     media: list[Medium | None] = []
     for drive in vm._drives.values():
@@ -182,7 +185,7 @@ def take(vm: VM) -> Snapshot:
         "extra": processor.cpu.extra, "instructions": int(processor.instructions), "time": machine.time, "shift": machine.shift, "disks": disks,
         "typing": [list(e) for e in inputs.typing], "next_edge": inputs.next_edge, "held": sorted(vm._events.held), "buttons": vm._events.buttons,
         "outgoing": [bytes(b).hex() for b in machine.outgoing], "serial": [bytes(p.line.data).hex() for p in vm.serial],
-        "pending_reset": runner.pending_reset}
+        "pending_reset": runner.pending_reset, "modules": [name for name, _ in vm._options.initrd]}
     return Snapshot(meta, arrays, media)
 
 
@@ -242,6 +245,9 @@ def options_of(s: Snapshot) -> dict[str, Any]:
         given["rtc"] = datetime.datetime.fromisoformat(s.meta["rtc"])
     if not given["bare"]:
         given["bios"], given["vga_bios"] = s.arrays["firmware"].tobytes(), s.arrays["vga_firmware"].tobytes()
+    if "kernel" in s.arrays:
+        given["kernel"] = s.arrays["kernel"].tobytes()
+        given["initrd"] = [(name, s.arrays[f"module{i}"].tobytes()) for i, name in enumerate(s.meta["modules"])]
     given |= {name: s.disk(n) for n, name in enumerate(NAMES) if name in HARD_DISKS}
     known = {f.name for f in dataclasses.fields(Options)}
     return {n: v for n, v in given.items() if n in known}

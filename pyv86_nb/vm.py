@@ -47,6 +47,9 @@ class VM:
     fda, fdb, hda, hdb, hdc, hdd, cdrom : path, bytes or Disk, optional
         Floppies, hard disks (raw, qcow2, or packed with gzip, xz or zstd) and a CD (ISO).  A file is never modified;
         `vm.hda.save(path)` writes the changed image.
+    kernel, initrd, cmdline : path or bytes, path or bytes, str
+        Started without a boot loader, before all disks: a Linux bzImage with its initial RAM disk, or a Multiboot kernel, for which initrd may
+        be a list of modules.  An ELF file's symbols name addresses in `disassemble`.
     boot : str
         Boot order: a floppy, c disk, d CD.
     clock : {"auto", "virtual", "wall"}
@@ -307,7 +310,7 @@ class VM:
             The processor goes on at this offset of its code segment (EIP).  For an ELF file the default is its own.
         """
         self._check_open()
-        pieces, start = loader.pieces(addr, data)
+        pieces, start, symbols = loader.pieces(addr, data)
         for at, raw in pieces:
             if at < 0 or at + len(raw) > len(self.memory):
                 raise ValueError(f"{len(raw):,} bytes at {at:#x} do not fit into {len(self.memory):,} bytes of memory; give the VM more with memory=")
@@ -318,6 +321,8 @@ class VM:
             self.memory.write(at, raw)
         if entry is not None:
             self.regs.eip = entry
+        if symbols is not None:
+            self._machine.symbols = symbols
 
     def translate(self, linear: int) -> translate.Walk:
         """The page walk of a linear address: `.physical`, each level's entry, or `.why` not."""
@@ -327,7 +332,7 @@ class VM:
             return translate.walk(int(linear), int(get("cr0")), int(get("cr3")), int(get("cr4")), dword)
 
     def disassemble(self, addr: int | None = None, n: int = 10) -> disassembly.Listing:
-        """n instructions from linear address `addr` (default: CS:EIP), as rows with address, bytes, text.  Needs iced-x86."""
+        """n instructions from linear address `addr` (default: CS:EIP), as rows with address, bytes, text, symbol.  Needs iced-x86."""
         with self._at_rest() as machine:
             return disassembly.listing(machine, self.translate, addr, n)
 

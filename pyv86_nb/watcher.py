@@ -32,6 +32,7 @@ class Screen:
         self.chars = self.sample = np.zeros((0, 0), np.uint8)            # as it last stood still; as last seen
         self.ticks = self.sample_ticks = np.zeros((0, 0), np.int64)
         self.changed = 0                                 # tick of the last change anywhere
+        self.torn = False                                # `chars` was taken while the screen moved, perhaps in the middle of a scroll
 
     @property
     def still(self) -> bool:
@@ -52,9 +53,10 @@ class Screen:
             self.changed = now
         elif self.still:
             return
-        up = scrolled(self.chars, seen)
+        came = origins(self.chars, seen) if self.torn else np.arange(len(seen)) + scrolled(self.chars, seen)
+        from_old = came < len(seen)
         before, ticks = np.full_like(self.chars, 0x20), np.full_like(self.ticks, now)
-        before[:len(before) - up], ticks[:len(ticks) - up] = self.chars[up:], self.ticks[up:]
+        before[from_old], ticks[from_old] = self.chars[came[from_old]], self.ticks[came[from_old]]
         different = before != seen
         if moving:                                       # perhaps in the middle of a scroll: what stands where it stood is not new
             different &= self.chars != seen
@@ -64,7 +66,7 @@ class Screen:
         ticks[different] = now if moving else self.changed
         self.sample, self.sample_ticks = seen, ticks
         if not moving:
-            self.chars, self.ticks = seen, ticks
+            self.chars, self.ticks, self.torn = seen, ticks, False
 
     def find(self, text: bytes, since: int, use: bool) -> bool:
         flat, ticks = self.sample.tobytes(), self.sample_ticks.reshape(-1)
@@ -85,6 +87,7 @@ class Screen:
 
     def use(self, end: int) -> None:
         """Everything before this cell has been answered for."""
+        self.torn = self.torn or not self.still
         self.chars, self.ticks = self.sample, self.sample_ticks
         self.ticks.reshape(-1)[:end] = USED
 
@@ -102,6 +105,13 @@ def scrolled(old: np.ndarray, new: np.ndarray) -> int:
         if n > best:
             best, shift = n, s
     return shift
+
+
+def origins(old: np.ndarray, new: np.ndarray) -> np.ndarray:
+    """The row of a torn screen that each row has come from: the nearest one like it, in its place or below; itself where there is none."""
+    alike = (new[:, None, :] == old[None, :, :]).all(axis=2) & (old != 0x20).any(axis=1)[None, :]
+    alike &= np.arange(len(old))[None, :] >= np.arange(len(new))[:, None]
+    return np.where(alike.any(axis=1), alike.argmax(axis=1), np.arange(len(new)))
 
 
 class Line:

@@ -4,7 +4,7 @@ from __future__ import annotations
 import datetime
 from typing import Any
 
-from ..devices import i440fx, piix3, piix4_pm, vga
+from ..devices import apic, hpet, i440fx, lapic, piix3, piix4_pm, vga
 from ..devices.chip import Socket
 from ..devices.clock import Clock
 from ..devices.coprocessor_error import CoprocessorError
@@ -22,8 +22,8 @@ from ..devices.port_92 import Port92
 from ..devices.rtc_mc146818 import RtcMc146818
 from ..devices.system_port_b import SystemPortB
 from ..devices.uart_16550 import Uart16550
-from ..engine.bus import INTA
-from ..engine.raw import FERR
+from ..engine.bus import APIC_INTA, INTA
+from ..engine.raw import APIC_MSR, FERR
 from . import cmos
 from .backplane import Backplane
 from .boot_order import bootorder
@@ -55,7 +55,10 @@ class AtPc(Backplane):
         self.move(pm, "pm", *[base] * (base is not None))
         self.place_ide()
         self.place()
-        if self.memory_map: self.memory_map.remap()
+        if self.memory_map:
+            local = self.chips["apic"].base
+            self.memory_map.window(local & -4096 if local & lapic.ENABLED else None, 4096, self.local_apic)
+            self.memory_map.remap()
         for c in self.chips.values():
             if "REMAP" in c.layout and c is not self.chips["cpu"]: c.REMAP = 0
         self.settle()
@@ -71,6 +74,7 @@ class AtPc(Backplane):
         """RESET is high.  A hard reset (CF9h) is everybody's; a pulse of 8042 or port 92h is the processor's: it is let pass."""
         isa = self.chips["isa"]
         if isa.RESET and isa.SRST: self.reset()
+        else: self.chips["apic"].reset()                 # a part of the processor
         isa.RESET = 0
         self.settle()
         while self.chips["cpu"].RESET: self.advance(max(self.clock.ips // 1_000_000, 1))
@@ -89,13 +93,13 @@ class AtPc(Backplane):
 def at_pc(memory: Any = None, *, fda: str | None = "1.44M", fdb: str | None = None, disks: Any = (None, None, None, None),
           ide: Any = (NO_DRIVE, NO_DRIVE, ATAPI, NO_DRIVE), boot: str = "cda", rtc_start: datetime.datetime = START,
           bios: bytes = b"", vga_bios: bytes = b"",
-          files: dict[str, bytes] | None = None, ram_bytes: int | None = None, clock: Clock | None = None) -> AtPc:
+          files: dict[str, bytes] | None = None, kernel: Any = None, ram_bytes: int | None = None, clock: Clock | None = None) -> AtPc:
     """The board, powered on.
 
     memory: the engine's PhysicalMemory with `memory_map.store_bytes(bios, vga)` of store, or None: chips only.
     fda, fdb: types of the floppy drives (cmos.FLOPPY); ide: kinds of the four IDE drives (ide_drive.py), two on each channel;
     disks: geometries of those that are disks, for CMOS; boot: order, letters a c d;
-    files: fw_cfg files besides "etc/e820" and "bootorder".
+    files: fw_cfg files besides "etc/e820" and "bootorder"; kernel: a kernel_rom.Kernel that boots before all disks.
     """
     ram_bytes = ram_bytes or (memory.ram_bytes if memory is not None else DEFAULT_RAM)
     t = rtc_start
@@ -109,14 +113,17 @@ def at_pc(memory: Any = None, *, fda: str | None = "1.44M", fdb: str | None = No
     pic2   = b.at(0xA0,        p2 := Pic8259("pic2", master=False, elcr_mask=0xDE))
     b.at(0x4D0, p1, "elcr"); b.at(0x4D1, p2, "elcr")
     b.at(INTA, p1, "inta"); b.at(INTA + 2, p2, "inta")   # the slave on IR2 answers at INTA + 2
+    apics  = b.at(APIC_INTA,   interrupts := apic.Apic("apic"), "inta")
+    b.at(APIC_MSR, interrupts, "msr")
     pit    = b.at(0x40,        Pit8254("pit"))
+    events = b.plug(precise := hpet.Hpet("hpet"))
     port61 = b.at(0x61,        SystemPortB("port61"))
     kbc    = b.at(0x60,        Kbc8042("kbc"))
     rtc    = b.at(0x70,        clock_chip := RtcMc146818("rtc", (t.year % 100, t.month, t.day, t.hour, t.minute, t.second),
                                                          t.isoweekday() % 7 + 1))
     ferr   = b.at(0xF0,        error := CoprocessorError("coprocessor error")); b.at(FERR, error, "ferr")
     port92 = b.at(0x92,        Port92("port92"))
-    com1   = b.at(0x3F8,       Uart16550("com1"))
+    coms   = [b.at(at,         Uart16550(f"com{n}")) for n, at in enumerate((0x3F8, 0x2F8, 0x3E8, 0x2E8), 1)]
     fdc    = b.at(0x3F0,       floppy := Fdc82077("fdc", drives=2 if fdb else 1 if fda else 0, haste=HASTE))
     b.at(0x3C0, display := vga.Vga("vga"))
     b.at(0x3D0, display, "color"); b.at(0x3B0, display, "mono"); b.at(0x1CE, display, "vbe")
@@ -127,8 +134,8 @@ def at_pc(memory: Any = None, *, fda: str | None = "1.44M", fdb: str | None = No
     ide0   = b.plug(           primary := IdeChannel("ide0", ide[:2]))
     ide1   = b.plug(           secondary := IdeChannel("ide1", ide[2:]))
     b.plug(storage := Piix3Ide("ide"))                   # ports of both channels: place_ide
-    b.at(0x510,                FwCfg("fw_cfg", ram_bytes, 1, {"etc/e820": e820([(0, ram_bytes, RAM)]), "bootorder": bootorder(boot, ide),
-                                                              **(files or {})}))
+    told = {"etc/e820": e820([(0, ram_bytes, RAM)]), "bootorder": bootorder(boot, ide), **(files or {}), **(kernel.files() if kernel else {})}
+    b.at(0x510,                FwCfg("fw_cfg", ram_bytes, 1, told, kernel.items() if kernel else None, memory))
     b.at(0x80, debug := DebugPorts("debug"), "post")     # over a page register that belongs to no channel
     b.at(0xE9, debug, "e9"); b.at(0x402, debug, "log")
 
@@ -137,19 +144,27 @@ def at_pc(memory: Any = None, *, fda: str | None = "1.44M", fdb: str | None = No
     b.pm_slot = host.functions.index(host.connect(1, 3, power.header, power))
     picture = host.connect(2, 0, display.header, display)
 
+    # an ISA interrupt line goes to an 8259 and to the I/O APIC, the timer's to its input 2
+    irq = [(ir, apics.INTIN[n or 2]) for n, ir in enumerate(pic1.ir + pic2.ir)]
+
     #   from               to
-    pic1.INT            >> cpu.INTR
+    pic1.INT            >> (apics.LINT[0], apics.INTIN[0])
     pic2.INT            >> pic1.ir[2]
-    pit.OUT[0]          >> pic1.ir[0]
-    kbc.IRQ1            >> pic1.ir[1]
-    kbc.IRQ12           >> pic2.ir[4]
-    com1.INTR           >> pic1.ir[4]
-    fdc.IRQ             >> pic1.ir[6]
-    rtc.IRQ             >> pic2.ir[0]
-    ide0.INTRQ          >> pic2.ir[6]
-    ide1.INTRQ          >> pic2.ir[7]
-    pm.SCI              >> pic2.ir[1]
-    ferr.IRQ13          >> pic2.ir[5]
+    ide0.INTRQ          >> irq[14]
+    ide1.INTRQ          >> irq[15]
+    apics.INTR          >> cpu.INTR
+    apics.NMI           >> cpu.NMI
+    pit.OUT[0]          >> events.PIT
+    rtc.IRQ             >> events.RTC
+    events.IRQ0         >> irq[0]
+    kbc.IRQ1            >> irq[1]
+    kbc.IRQ12           >> irq[12]
+    for n, com in zip((4, 3, 4, 3), coms, strict=True): com.INTR >> irq[n]
+    fdc.IRQ             >> irq[6]
+    events.IRQ8         >> irq[8]
+    for n, out in enumerate(events.IRQ): out >> apics.INTIN[16 + n]
+    pm.SCI              >> irq[9]
+    ferr.IRQ13          >> irq[13]
     ferr.IGNNE          >> cpu.IGNNE
     cpu.VCC             >> pit.GATE[0]
     cpu.VCC             >> pit.GATE[1]
@@ -159,18 +174,21 @@ def at_pc(memory: Any = None, *, fda: str | None = "1.44M", fdb: str | None = No
     port92.A20          >> kbc.gate
     kbc.A20             >> cpu.A20
     port92.A20          >> cpu.A20
-    for n in (3, 4, 5, 6, 7): isa.IRQ[n] >> pic1.ir[n]
-    for n in (9, 10, 11, 12, 14, 15): isa.IRQ[n] >> pic2.ir[n - 8]
+    for n in (3, 4, 5, 6, 7, 9, 10, 11, 12, 14, 15): isa.IRQ[n] >> irq[n]
     for reset in (kbc.RESET, port92.RESET, isa.RESET): reset >> cpu.RESET
-    for moved in (bridge.REMAP, Socket(display).REMAP): moved >> cpu.REMAP
+    for moved in (bridge.REMAP, Socket(display).REMAP, apics.REMAP): moved >> cpu.REMAP
     pm.POWEROFF         >> cpu.POWEROFF
 
     b.controllers = [(p1, 0), (p2, 8)]
     window = b.region(vga.WINDOW, display)
+    b.local_apic, io_apic = b.region(lapic.BASE, interrupts, "local"), b.region(apic.BASE, interrupts, "io")
+    timers = b.region(hpet.BASE, precise, "registers")
     if memory is not None:
         primary.memory = secondary.memory = memory
         floppy.dma = Channel(d1, 2, memory, through=(d2, 0))
         b.memory_map = MemoryMap(memory, host, bios, vga_bios, display, picture, window)
+        b.memory_map.window(apic.BASE, 4096, io_apic)
+        b.memory_map.window(hpet.BASE, 4096, timers)
     b.power_on()
     cmos.fill(clock_chip.ram, ram_bytes, floppies=(fda, fdb), disks=disks, boot=boot, century=t.year // 100)
     hot(b)

@@ -10,7 +10,7 @@ import numpy as np
 from ..devices.chip import PinsIn, Socket
 from ..devices.clock import Clock
 from ..engine import irq_trace
-from ..engine.bus import ALL, INTA, PORTS, Bus, wires
+from ..engine.bus import ALL, APIC_INTA, INTA, PORTS, Bus, wires
 from .trace import Trace
 
 READ, WRITE = range(2)
@@ -182,6 +182,14 @@ class Backplane(Trace):
         if self.moved: self.settle()
         if self.tracing: self.changes()
 
+    def look(self, region, address, n):
+        """The bytes that n reads of a region would show, without reading: latches and the like stay as they are."""
+        door, _, base = self._windows[region]
+        before, moved = self.words.copy(), self.moved
+        out = bytes(self.enter(door, address + i - base, 1) & 255 for i in range(n)) if door else b"\xff" * n
+        self.words[:], self.moved = before, moved
+        return out
+
     @property
     def irq(self):
         """The arrays of the interrupt trace."""
@@ -193,6 +201,9 @@ class Backplane(Trace):
 
     def acknowledge(self):
         """What the processor does when INTR is high and IF is set: the vector."""
+        if self._ports[READ, 0, APIC_INTA] and (v := self.read(APIC_INTA)) >= 0:
+            irq_trace.note_accept(self._bus, (v >> 8) - 1, v & 255)
+            return v & 255
         v = self.read(INTA)
         line = v & 7
         if v < 0:

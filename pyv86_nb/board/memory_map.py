@@ -46,8 +46,9 @@ class MemoryMap:
         self.bars, self.windows, self.mapped = [], {}, {}
 
     def window(self, base, length, region):
-        """A device window at a fixed place (local APIC, I/O APIC)."""
-        self.windows[base] = length, "device", region, None
+        """A device window at this address from the next `remap` on, or nowhere (None): local APIC, I/O APIC."""
+        self.windows = {b: w for b, w in self.windows.items() if w[2] != region}
+        if base is not None: self.windows[base] = length, "device", region, None
 
     def bar(self, function, n, region):
         """Base address register n of a PCI function is a device window."""

@@ -12,10 +12,11 @@ from ..devices.chip import NEVER
 from ..engine import irq_trace
 
 IN_TICKS = {"Ps2Keyboard": ("ready", "repeating"), "Ps2Mouse": ("ready", "next_packet"), "Fdc82077": ("unload", "asked"),
-            "FloppyDrive": ("up_to_speed", "arrival")}
+            "FloppyDrive": ("up_to_speed", "arrival"), "Comparator": ("match", "fall")}
 NOT_IN_TICKS = {                                         # fields of 63 bits that count something else; a test holds this complete
     "Clock": ("now", "ips"), "Counter": ("t0", "switch", "stop", "loaded"), "RtcMc146818": ("since", "second", "t0"), "Piix4Pm": ("turn",),
-    "Uart16550": ("lost",), "Ring": ("head", "tail"), "DebugPorts": ("before",), "IdeChannel": ("lba",), "IdeDrive": ("capacity",)}
+    "Uart16550": ("lost",), "Apic": ("began",), "LocalApic": ("began",), "Hpet": ("held", "began"), "Comparator": ("value", "period"),
+    "Ring": ("head", "tail"), "DebugPorts": ("before",), "IdeChannel": ("lba",), "IdeDrive": ("capacity",)}
 
 
 def set_rate(board: Any, ips: int) -> int:

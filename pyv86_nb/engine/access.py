@@ -1,8 +1,11 @@
 """Memory as an instruction sees it: logical addresses to linear ones, linear ones through the TLB.
 
-A TLB entry says that the page at `read` (`write`) is plain memory at host = linear + entry.host.  The tag is compared
-with the page of the access's *last* byte, the index comes from its first: an access across pages never hits.  Where code was
-translated from the page, writes pass only in a *window* of it, an aligned block of lines without code.
+A TLB entry says that the page at `read` is plain memory at host = linear + entry.host.  The tag is compared with the page of
+the access's *last* byte, the index comes from its first: an access across pages never hits.  Writes pass where they lie
+among the `room` bytes from `first` on: the page, or where code was translated from it, the stretch between two pieces of code.
+
+         |.....code.......data..........code.....|      a page: DOS and the BIOS keep their variables beside their code
+                   first ^---- room ----^
 Each host address comes from a frame of `PhysicalMemory`, so it lies in the host buffer with its whole page.
 
 The TLB has a part for each `who` of paging.py.
@@ -16,7 +19,6 @@ from .paging import MAY_WRITE, note_stale, translate
 from .raw import MEMORY_READ, MEMORY_WRITE, REGION_SHIFT, io, peek, poke
 
 DONE, DEVICE, WATCHED = range(3)                        # what `fill` says
-WHOLE_PAGE, WIDEST = 0xFFFFF000, 16                     # what a TLB entry compares at most; bytes of the widest access
 
 
 # SEGMENTS
@@ -44,10 +46,10 @@ def bits_between(first, last):
 
 @kernel
 def overlaps_code(cpu, physical, size):
-    """Whether translated code covers any of the lines (within one page)."""
-    first, last = physical >> S.LINE, (physical + size - 1) >> S.LINE
+    """Whether translated code covers any of the bytes (within one page)."""
+    first, last = physical, physical + size - 1
     for word in range(first >> 6, (last >> 6) + 1):
-        if peek(cpu.code_lines + 8 * word, 8) & bits_between(max(first - 64 * word, 0), min(last - 64 * word, 63)):
+        if peek(cpu.code_bits + 8 * word, 8) & bits_between(max(first - 64 * word, 0), min(last - 64 * word, 63)):
             return True
     return False
 
@@ -60,20 +62,35 @@ def mark_dirty(cpu, page):
 
 
 @kernel
-def free_window(cpu, physical, size):
-    """The mask of the largest aligned block of the page around the access that no translated code touches, or 0.  The bytes
-    before it are free too: the end of an access is what is compared, and it may begin there."""
-    last = physical + size - 1
-    window, n = 0, 1 << S.LINE
-    while n <= 2048:
-        start = physical & ~(n - 1)
-        before = WIDEST - 1 if start & 4095 else 0
-        if last < start + n:
-            if overlaps_code(cpu, start - before, n + before):
-                return window
-            window = 0xFFFFFFFF & ~(n - 1)
-        n += n
-    return window
+def free_before(cpu, physical):
+    """The first byte of the stretch without translated code that ends before here, in this page."""
+    word = physical >> 6
+    bits = peek(cpu.code_bits + 8 * word, 8) & ((1 << (physical & 63)) - 1)
+    while bits == 0:
+        if word & (S.CODE_WORDS - 1) == 0:
+            return word << 6
+        word -= 1
+        bits = peek(cpu.code_bits + 8 * word, 8)
+    n = 63
+    while bits >> n & 1 == 0:
+        n -= 1
+    return (word << 6) + n + 1
+
+
+@kernel
+def free_after(cpu, physical):
+    """The first byte with translated code from here on, or the end of the page."""
+    word = physical >> 6
+    bits = peek(cpu.code_bits + 8 * word, 8) & ~((1 << (physical & 63)) - 1)
+    while bits == 0:
+        word += 1
+        if word & (S.CODE_WORDS - 1) == 0:
+            return word << 6
+        bits = peek(cpu.code_bits + 8 * word, 8)
+    n = 0
+    while bits >> n & 1 == 0:
+        n += 1
+    return (word << 6) + n
 
 
 @kernel
@@ -90,16 +107,17 @@ def fill(cpu, linear, size, write, user):
     entry = cpu.tlb[(linear >> 12 & (S.TLB_SIZE - 1)) + user * S.TLB_SIZE]
     entry.read = linear & 0xFFFFF000
     entry.host = cpu.host + ((frame - 1) << 12) - (linear & 0xFFFFF000)
-    entry.write, entry.window = S.INVALID, WHOLE_PAGE
+    entry.first, entry.room = linear & 0xFFFFF000, 0
     flags = peek(cpu.page_flags + page, 1)
     if flags & S.DIRTY and entry.physical & MAY_WRITE and peek(cpu.write_frame + 4 * page, 4) == frame:
         if flags & S.CODE == 0:
-            entry.write = linear & 0xFFFFF000
+            entry.room = 4096
         elif write:
-            window = free_window(cpu, physical, size)
-            if window == 0:
+            if overlaps_code(cpu, physical, size):
                 return WATCHED
-            entry.write, entry.window = linear & window, window
+            first = free_before(cpu, physical)
+            entry.first = (linear & 0xFFFFF000) + (first & 4095)
+            entry.room = free_after(cpu, physical) - first
     return DONE
 
 
@@ -107,16 +125,18 @@ def fill(cpu, linear, size, write, user):
 def host_address(cpu, linear, size, write, user):
     """Where `size` bytes are, or 0 when the TLB does not say."""
     entry = cpu.tlb[(linear >> 12 & (S.TLB_SIZE - 1)) + user * S.TLB_SIZE]
-    last = linear + size - 1
-    hit = entry.write == last & entry.window if write else entry.read == last & 0xFFFFF000
+    if write:
+        hit = (linear - entry.first & 0xFFFFFFFF) + size <= entry.room
+    else:
+        hit = entry.read == linear + size - 1 & 0xFFFFF000
     return entry.host + linear if hit else 0
 
 
 @kernel
-def window_left(cpu, linear):
+def room_from(cpu, linear):
     """How many bytes from here on may be written after `host_address` has said yes to the first."""
-    block = (~cpu.tlb[(linear >> 12 & (S.TLB_SIZE - 1)) + is_user(cpu) * S.TLB_SIZE].window & 0xFFFFFFFF) + 1
-    return block - (linear & (block - 1))
+    entry = cpu.tlb[(linear >> 12 & (S.TLB_SIZE - 1)) + is_user(cpu) * S.TLB_SIZE]
+    return entry.room - (linear - entry.first & 0xFFFFFFFF)
 
 
 @kernel
@@ -197,6 +217,19 @@ def probe(cpu, linear, size, write, user):
     translate(cpu, linear, write, user)
     if (linear & 4095) + size > 4096:
         translate(cpu, (linear + size - 1) & 0xFFFFF000, write, user)           # CR2 is the first byte of that page
+
+
+# OPERANDS OF 8 AND 16 BYTES: for Python; compiled code has them in its handlers.  By words of 4 bytes, as the bounce buffer is filled
+
+def read_wide(cpu, linear, size, user):
+    word = min(size, 4) if (linear & 4095) + size <= 4096 else 1
+    return sum((read(cpu, (linear + i) & 0xFFFFFFFF, word, user) & 0xFFFFFFFF) << 8 * i for i in range(0, size, word))
+
+
+def write_wide(cpu, linear, size, v, user):
+    word = min(size, 4) if (linear & 4095) + size <= 4096 else 1
+    for i in range(0, size, word):
+        write(cpu, (linear + i) & 0xFFFFFFFF, word, v >> 8 * i & (1 << 8 * word) - 1, user)
 
 
 # SHORTHANDS FOR KERNELS

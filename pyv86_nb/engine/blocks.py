@@ -20,7 +20,7 @@ from .isa.opcodes import KERNELS, OPCODES
 from .kernels import PUSHF
 from .raw import num, peek, poke
 from .records import EXITS, HOLES, RECORD, SEGMENT_STRIDE
-from .stencils import CONT, EXIT0, HERE, HOLE0, TAKEN
+from .stencils import CONSTANT, CONT, EXIT0, HERE, HOLE0, TAKEN
 
 # numbers of special handlers, and of exits
 HEAD, GOTO, HOP, TO_PYTHON, KERNEL = (SPECIAL_NAMES.index(n) for n in ("head", "goto", "hop", "python", "kernel"))
@@ -42,7 +42,6 @@ LOAD_FAR, CLI = SPECIAL_NAMES.index("load_far_pointer"), SPECIAL_NAMES.index("cl
 MOV_SEGMENT_KERNEL, POP_SEGMENT_KERNEL, LOAD_FAR_KERNEL, CLI_KERNEL = (
     KERNELS.index(n) + 1 for n in ("mov_segment", "pop_segment", "load_far_pointer", "cli"))
 PUSHF_ROW, = (i for i, r in enumerate(OPCODES) if r.name == "pushf")
-LEA_ROW, = (i for i, r in enumerate(OPCODES) if r.name == "lea")
 
 
 
@@ -74,6 +73,8 @@ def paste(t, sid, rec, at):
             v += r.last
         elif symbol == CONT:
             v += at + n - o
+        elif symbol == CONSTANT:
+            v += t.constants - o
         else:
             if symbol == TAKEN:
                 r.link = o
@@ -148,7 +149,7 @@ def put_stack(t, k, mode, d, left, r):
 
 
 @kernel
-def live_flags(t, n):
+def live_flags(t, n, mode):
     """Mark, last to first, which instructions must leave flags.  Bit 0: the carry, bit 1: the others.
     Something that may fault shows the flags, so it counts as a reader; this costs nothing measurable."""
     live = 3
@@ -168,7 +169,7 @@ def live_flags(t, n):
                 live = 3
         else:
             live |= r[D.USES]
-        if d[D.MEM] or r[D.FAULTS] or r[D.KERNEL]:
+        if d[D.MEM] or r[D.FAULTS] or r[D.KERNEL] or r[D.UNIT] & ~mode:
             live = 3
 
 
@@ -195,9 +196,10 @@ def plan_kernel(t, k, cpu, d, r, left):
 
 
 @kernel
-def is_simple(d, r, mode):
-    """Kernels that have handlers in some modes: x87 without unmasked exceptions; outside protected mode loads of ES, DS, FS, GS
-    (not of SS: interrupts wait for the instruction after that), and CLI in real mode."""
+def is_simple(d, r, mode, last):
+    """Kernels that have handlers in some modes: x87 without unmasked exceptions; outside protected mode loads of segment registers,
+    and CLI in real mode.  Interrupts wait for the instruction after a load of SS: within a block they do, and a load that is the
+    last of its block is done by the kernel."""
     if r[D.FPU]:
         return mode & S.FPU != 0
     k = r[D.KERNEL]
@@ -206,7 +208,7 @@ def is_simple(d, r, mode):
     if k == CLI_KERNEL:
         return mode & S.V86 == 0
     if k == MOV_SEGMENT_KERNEL or k == POP_SEGMENT_KERNEL:
-        return d[D.RA] == S.ES or S.DS <= d[D.RA] <= S.GS
+        return d[D.RA] == S.ES or S.DS <= d[D.RA] <= S.GS or (d[D.RA] == S.SS and not last)
     return k == LOAD_FAR_KERNEL and d[D.WI] == 1 and d[D.IMM] != S.SS
 
 
@@ -284,10 +286,10 @@ def translate(cpu, t, eip, physical, cap, keep):
         used += d[D.LEN]
         n += 1
         r = t.rows[d[D.ROW]]
-        if (r[D.ENDS] and not is_simple(d, r, mode)) or (d[D.ROW] == PUSHF_ROW and mode & S.V86):
+        if (r[D.ENDS] and not is_simple(d, r, mode, n == cap)) or (d[D.ROW] == PUSHF_ROW and mode & S.V86):
             break
     p &= 0xFFFFFFFF
-    live_flags(t, n)
+    live_flags(t, n, mode)
     k = plan_block(cpu, t, n, eip, p)
     first = install(t, k)
     t.translated += n
@@ -310,12 +312,16 @@ def plan_block(cpu, t, n, eip, after_last):
         left, after = n - i, (d[D.EIP] + d[D.LEN]) & 0xFFFFFFFF
         e = r[D.ENDS]
         size = D.size_of(d, r)
-        if is_simple(d, r, mode):
+        if is_simple(d, r, mode, i + 1 == n):
             k = plan_simple(t, k, mode, d, r, left)
             i += 1
             continue
         if e == D.KERNEL_END or (d[D.ROW] == PUSHF_ROW and mode & S.V86):
             k = plan_kernel(t, k, cpu, d, r, left)
+            ended = True
+            break
+        if r[D.UNIT] & ~mode:                          # the plain reader raises #UD, #NM or #MF
+            k = put(t, k, t.special[TO_PYTHON], d, left, 0, 0, 0, 0)
             ended = True
             break
         if d[D.EA] >= 0:
@@ -328,9 +334,9 @@ def plan_block(cpu, t, n, eip, after_last):
                 k = put(t, k, t.special[which], d, left, 0, 0, 0, 0)
                 i += 1
                 continue
-            write = d[D.DK] == D.MEMORY and r[D.KEEP] != 0
+            write = (d[D.DK] == D.MEMORY and r[D.KEEP] != 0) or r[D.AT_EDI] != 0
             k = put_address(t, k, mode, d, left, d[D.SEG], d[D.AW], d[D.EA], d[D.EBASE], d[D.EINDEX], d[D.DISP], size, write,
-                            d[D.ROW] != LEA_ROW)
+                            r[D.NO_ACCESS] == 0)
             if r[D.STACK]:                              # PUSH, CALL m: by way of TMP
                 k = put(t, k, t.special[LOAD_TMP16 if d[D.WI] == 1 else LOAD_TMP32], d, left, 0, 0, 0, 0)
                 d[D.SK], d[D.RB] = D.REG, TMP_WORD
@@ -465,18 +471,17 @@ def register(t, physical, eip, mode, n, first, size, second):
 
 
 @kernel
-def set_lines(cpu, physical, size):
-    last = min(physical + size - 1, physical | 4095)
-    first, last = physical >> S.LINE, last >> S.LINE
+def set_bits_of_code(cpu, physical, size):
+    first, last = physical, min(physical + size - 1, physical | 4095)
     for word in range(first >> 6, (last >> 6) + 1):
-        at = cpu.code_lines + 8 * word
+        at = cpu.code_bits + 8 * word
         poke(at, 8, peek(at, 8) | bits_between(max(first - 64 * word, 0), min(last - 64 * word, 63)))
 
 
 @kernel
-def clear_lines(cpu, page):
-    for word in range(S.LINE_WORDS):
-        poke(cpu.code_lines + 8 * (page * S.LINE_WORDS + word), 8, 0)
+def clear_bits_of_code(cpu, page):
+    for word in range(S.CODE_WORDS):
+        poke(cpu.code_bits + 8 * (page * S.CODE_WORDS + word), 8, 0)
 
 
 @kernel
@@ -484,8 +489,8 @@ def watch(cpu, t, physical, size):
     """Code was translated from here: writes to the page must be looked at from now on."""
     page = physical >> 12
     poke(cpu.page_flags + page, 1, peek(cpu.page_flags + page, 1) | S.CODE)
-    forget_writes(cpu, page)                            # also those to a window of the page in which there was no code yet
-    set_lines(cpu, physical, size)
+    forget_writes(cpu, page)                            # also those to a stretch of the page in which there was no code yet
+    set_bits_of_code(cpu, physical, size)
 
 
 @kernel
@@ -495,8 +500,8 @@ def forget_writes(cpu, page):
     host = cpu.host + ((frame - 1) << 12)
     for i in range(3 * S.TLB_SIZE):
         entry = cpu.tlb[i]
-        if entry.write != S.INVALID and entry.host + (entry.write & 0xFFFFF000) == host:
-            entry.write = S.INVALID
+        if entry.host + (entry.first & 0xFFFFF000) == host:
+            entry.room = 0
 
 
 @kernel
@@ -522,7 +527,7 @@ def drop_written(cpu, t, physical, size):
     data between its code."""
     page = physical >> 12
     b, keep = num(t.page_first[page]), 0
-    clear_lines(cpu, page)
+    clear_bits_of_code(cpu, page)
     while b:
         k = t.blocks[b]
         following = k.next
@@ -530,7 +535,7 @@ def drop_written(cpu, t, physical, size):
             if k.physical < physical + size and physical < k.physical + k.size:
                 drop(t, b)
             else:
-                set_lines(cpu, k.physical, k.size)
+                set_bits_of_code(cpu, k.physical, k.size)
                 k.next = keep
                 keep = b
         b = following
@@ -559,7 +564,7 @@ def flush(cpu, t):
             t.buckets[bucket(k.physical, k.eip, k.mode)] = 0
         flags = peek(cpu.page_flags + page, 1)
         poke(cpu.page_flags + page, 1, flags & ~S.CODE)
-        clear_lines(cpu, page)
+        clear_bits_of_code(cpu, page)
     for i in range(S.JUMPS_SIZE):
         cpu.jumps[i].tag = -1
     t.nblock, t.nrec, t.hot, t.cold = 1, 1, t.hot0, COLD_AT

@@ -37,8 +37,9 @@ NOW, IPS, UNSETTLED = range(3)                           # words: tick, ticks pe
 READ, WRITE = range(2)
 NEVER = 1 << 62
 PYTHON = 1 << 40                                         # a read that only Python can do; nothing has been done
-PORTS = 0x10000 + 9                                      # and the INTA cycles, and FERR#
-INTA = 0x10000                                           # of the master; of the slave on its line n, INTA + n
+INTA = 0x10000                                           # of the master 8259; of the slave on its line n, INTA + n
+APIC_INTA = 0x10009                                      # of the local APIC, before theirs
+PORTS = 0x1000C                                          # ports, and what else the processor says to chips (raw.py)
 ALL = -1                                                 # every chip may have moved
 TABLES = "ports", "doors", "mmio", "dues", "pins", "pin_rows", "sources", "samples", "bursts"
 HEADER = np.dtype(irq_trace.HEADER.descr + [(n, "i8") for n in (*TABLES, "due_rows", "chips", "burst_rows")])
@@ -277,7 +278,13 @@ def mmio_write(bus, region, address, size, value):
 
 @compiled
 def acknowledge(bus):
-    """The INTA cycles: the vector.  The master leaves the bus to the slave on line n by answering -1 - n."""
+    """The INTA cycles: the vector.  The APIC, if there is one, leaves it to the 8259s by answering -1; the master leaves the bus to
+    the slave on line n by answering -1 - n."""
+    if door_at(bus, READ, 1, APIC_INTA):
+        v = port_read(bus, APIC_INTA, 1)
+        if v >= 0:
+            note_accept(bus, (v >> 8) - 1, v & 255)
+            return v & 255
     v = port_read(bus, INTA, 1)
     line = v & 7
     if v < 0:

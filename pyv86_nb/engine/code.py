@@ -14,7 +14,7 @@ LONGEST_BLOCK = 64                                      # instructions
 PLAN = 6 * LONGEST_BLOCK + 16                           # handlers of a block, at most: four an instruction, and the ends
 RECORDS, BLOCKS, BUCKETS = 1 << 18, 1 << 16, 1 << 16
 ARENA, COLD_AT = 64 << 20, 40 << 20                     # bytes; from COLD_AT on the far stubs
-HANDLERS, CODE_BYTES, HOLE_ROWS = 4096, 1 << 20, 1 << 15
+HANDLERS, CODE_BYTES, HOLE_ROWS = 8192, 1 << 20, 1 << 15
 SID = 1 << 19
 PAGES = (1 << 20) + 1                                   # the last: paging.NOWHERE
 
@@ -29,7 +29,7 @@ CODE = np.dtype([
     ("handler", "i8", (HANDLERS,)), ("start", "i8", (HANDLERS,)), ("size", "i8", (HANDLERS,)), ("first", "i8", (HANDLERS + 1,)),
     ("holes", "i4", (HOLE_ROWS, 3)), ("bytes", "u1", (CODE_BYTES,)), ("exits", "i8", (len(EXITS),)),
     ("native", "i8"), ("enter", "i8"), ("arena", "i8"), ("runs_at", "i8"), ("records_at", "i8"), ("state_at", "i8"), ("margin", "i8"),
-    ("hot0", "i8"),
+    ("hot0", "i8"), ("constants", "i8"),
     # what is translated
     ("nrec", "i8"), ("nblock", "i8"), ("hot", "i8"), ("cold", "i8"), ("records", RECORD, (RECORDS,)), ("blocks", BLOCK, (BLOCKS,)),
     ("buckets", "i4", (BUCKETS,)), ("page_first", "i4", (PAGES,)),

@@ -8,19 +8,22 @@ from numba.extending import register_jitable as kernel
 from . import forms as FM
 from . import state as S
 from .isa import steps
-from .isa.opcodes import KERNELS, MAPS, OPCODES, PREFIXES, parse
+from .isa.opcodes import KERNELS, OPCODES
+from .isa.rows import MAPS, PREFIXES, parse
+from .isa.vector import hint, register_bits
 from .raw import num
 
 # what decode leaves in d
 (ROW, WI, DK, SK, RA, RB, IMM, IMM2, EA, EBASE, EINDEX, DISP, LEN, CC, EIP, FL, SEG, AW, REP, OPCODE, MEM, STACKED) = range(22)
 FIELDS = 24
-KIND = {"-": 0, "r": 1, "l": 2, "h": 3, "m": 4, "i": 5, "c": 6}
-NONE, REG, LOW, HIGH, MEMORY, IMMEDIATE, COUNT = range(7)
+KIND = {"-": 0, "r": 1, "l": 2, "h": 3, "m": 4, "i": 5, "c": 6, "x": 7}
+NONE, REG, LOW, HIGH, MEMORY, IMMEDIATE, COUNT, VECTOR = range(8)
 # where an operand comes from
-FROM = {"-": 0, "E": 1, "G": 2, "Z": 3, "A": 4, "I": 5, "J": 0, "M": 6, "CL": 7, "1": 5, "O": 8, "Sw": 9, "word": 10}
+FROM = {"-": 0, "E": 1, "G": 2, "Z": 3, "A": 4, "I": 5, "J": 0, "M": 6, "CL": 7, "1": 5, "O": 8, "Sw": 9, "word": 10,
+        "V": 2, "W": 1, "U": 1, "P": 2, "Q": 1, "N": 1}
 # columns of the row table
 (WIDTH, MODRM, DST, SRC, SRC_WORD, SRC8, IMM_KIND, IMM2_KIND, WRITES, USES, FAULTS, ENDS, STACK, FUSE, HAS_CC, KEEPCF, LOCK, KERNEL,
- LOOP, READS, KEEP, SIZE, SID_AT, SID_CC, FPU) = range(25)
+ LOOP, READS, KEEP, SIZE, WIDE, DST_FILE, SRC_FILE, UNIT, AT_EDI, NO_ACCESS, NO_MOD, SID_AT, SID_CC, FPU) = range(32)
 BYTE, OPERAND_SIZE, WORD, DWORD = range(4)                                # WIDTH
 NO_END, JUMP, BRANCH, INDIRECT, KERNEL_END = range(5)                     # ENDS
 DOWN, UP, FRAME = 1, 2, 3                                                 # STACK
@@ -89,8 +92,19 @@ def tables(where):
         rows[i, LOOP] = first % 16 + 1 if r.step is steps.loop else 0
         rows[i, READS] = r.reads or not r.keep
         rows[i, KEEP] = r.keep
-        rows[i, SIZE] = r.sw // 8
+        rows[i, SIZE], rows[i, WIDE] = (r.bits or r.sw) // 8, r.bits > 0
+        rows[i, DST_FILE], rows[i, SRC_FILE] = ({128: S.XMM, 64: S.MMX, 0: 0}[register_bits(c)] for c in codes[:2])
+        rows[i, UNIT], rows[i, AT_EDI] = {"sse": S.SSE, "mmx": S.FPU, "": 0}[r.unit], r.at_edi
+        rows[i, NO_ACCESS], rows[i, NO_MOD] = r.step in (steps.lea, hint), codes[0][0] == "R" or codes[1][0] == "R"
         # handlers of the row: width, dst, src, flags, 32-bit stack or count, cc; -1 where there is none
+        if r.bits:
+            mine = np.full((8, 8), -1, np.int16)
+            for f in FM.forms(r):
+                mine[KIND[f.dst], KIND[f.src]] = where[f.key()]
+            rows[i, SID_AT] = sid_size
+            sid.append(mine.ravel())
+            sid_size += mine.size
+            continue
         mine = np.full((3, 7, 7, 2, 2, 16 if rows[i, HAS_CC] or r.ends == "indirect" or rows[i, LOOP] else 1), -1, np.int16)
         for f in FM.forms(r):
             flags = int(f.flags) if r.step is steps.ordinary and r.writes != "none" else slice(None)
@@ -179,7 +193,7 @@ def decode(code, n, big, stack_big, look, rows, d):
         if p >= n:
             return MORE
         p += 1
-        memory = mod != 3 and r[WIDTH] != DWORD                           # MOV CRn, DRn take mod for 3
+        memory = mod != 3 and r[NO_MOD] == 0                              # MOV CRn, DRn take mod for 3
         if memory:
             base, index, scale, size, stack_based = rm, S.ZERO, -1, 0, False
             if address32:
@@ -209,7 +223,9 @@ def decode(code, n, big, stack_big, look, rows, d):
             if stack_based and segment < 0:
                 d[SEG] = S.SS
             d[EA], d[EBASE], d[EINDEX] = scale + 1, base, index
-    d[MEM] = 1 if memory else 0
+    if r[AT_EDI]:
+        d[EA], d[EBASE], d[EINDEX] = 0, S.EDI, S.ZERO
+    d[MEM] = 1 if memory or r[AT_EDI] else 0
     for which in range(2):
         source = r[DST] if which == 0 else r[SRC]
         byte = wi == 0 or (which == 1 and r[SRC8] == 1)
@@ -231,7 +247,10 @@ def decode(code, n, big, stack_big, look, rows, d):
         elif 1 <= source <= 4:
             x = rm if source == 1 else reg if source == 2 else o & 7 if source == 3 else 0
             k = REG
-            if byte:
+            file = r[DST_FILE] if which == 0 else r[SRC_FILE]
+            if file:
+                k, x = VECTOR, file + 2 * x
+            elif byte:
                 k, x = LOW + (x >> 2), x & 3
         if which == 0:
             d[DK], d[RA] = k, x
@@ -283,7 +302,7 @@ def decode(code, n, big, stack_big, look, rows, d):
 @kernel
 def size_of(d, r):
     """Bytes that the memory operand of a row takes."""
-    if r[SIZE] and (d[SK] == MEMORY or r[FPU]):
+    if r[SIZE] and (d[SK] == MEMORY or r[WIDE] or r[FPU]):
         return r[SIZE]
     return 1 << d[WI]
 
@@ -291,6 +310,8 @@ def size_of(d, r):
 @kernel
 def handler_of(sid, d, r, flags, cc):
     """The number of the handler for a decoded instruction, or -1."""
+    if r[WIDE]:
+        return sid[r[SID_AT] + 8 * d[DK] + d[SK]]
     second = d[STACKED] if r[STACK] else d[AW] if r[LOOP] else 0
     at = ((((d[WI] * 7 + d[DK]) * 7 + d[SK]) * 2 + flags) * 2 + second) * r[SID_CC] + cc
     return sid[r[SID_AT] + at]

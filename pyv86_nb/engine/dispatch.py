@@ -10,7 +10,7 @@ from . import blocks as B
 from . import decode as D
 from . import records as R
 from . import state as S
-from .access import DEVICE, DONE, WHOLE_PAGE, device_read, device_write, fill, is_user
+from .access import DEVICE, DONE, device_read, device_write, fill, is_user
 from .attend import attend
 from .code import CODE, LONGEST_BLOCK
 from .exceptions import DB, DIVIDE, GP, NEEDS_PYTHON, SS
@@ -140,9 +140,8 @@ def begin_bounce(cpu, t, at, linear, size, write, user):
                 poke(t.state_at + BOUNCE + i, 1, device_read(cpu, first + i if i < n else second + i - n, 1))
         cpu.budget += 1
     entry, tag = user_entry(cpu, linear, user), (linear + size - 1) & 0xFFFFF000
-    cpu.saved_read, cpu.saved_write, cpu.saved_host, cpu.saved_window = entry.read, entry.write, entry.host, entry.window
-    entry.read, entry.write, entry.host = tag, tag if write else S.INVALID, t.state_at + BOUNCE - linear
-    entry.window = WHOLE_PAGE
+    cpu.saved_read, cpu.saved_first, cpu.saved_host, cpu.saved_room = entry.read, entry.first, entry.host, entry.room
+    entry.read, entry.first, entry.room, entry.host = tag, linear, size if write else 0, t.state_at + BOUNCE - linear
     cpu.bounced, cpu.bounce_first, cpu.bounce_second = 2 if write else 1, first, second
     cpu.bounce_linear, cpu.bounce_size = linear, size
     return into
@@ -153,7 +152,7 @@ def end_bounce(cpu, t, done):
     """The buffer to where it belongs, if the instruction wrote it, and the TLB entry as it was."""
     linear, size = cpu.bounce_linear, cpu.bounce_size
     entry = user_entry(cpu, linear, is_user(cpu))
-    entry.read, entry.write, entry.host, entry.window = cpu.saved_read, cpu.saved_write, cpu.saved_host, cpu.saved_window
+    entry.read, entry.first, entry.host, entry.room = cpu.saved_read, cpu.saved_first, cpu.saved_host, cpu.saved_room
     if cpu.bounced == 2 and done:
         n, buffer = min(size, 4096 - (linear & 4095)), t.state_at + BOUNCE
         if n == size:
@@ -198,12 +197,16 @@ def restart_at(t, at):
 # THE LOOP
 
 @kernel
-def go(cpu, t, rec):
-    """Enter the handlers at a record; the reason they come back for."""
+def entry_of(t, rec):
+    """Where to enter at a record: its code, or for threaded code its address."""
+    return t.runs_at + t.records[rec].code if t.native else t.records_at + rec * RECORD_SIZE
+
+
+@kernel
+def go(cpu, t, at):
+    """Enter the handlers; the reason they come back for."""
     t.entered += 1
-    r = t.records[rec]
-    code = t.runs_at + r.code if t.native else r.handler
-    return enter(t.enter, t.state_at, t.records_at + rec * RECORD_SIZE, t.state_at + TLB + cpu.tlb_at, code)
+    return enter(t.enter, t.state_at, at, t.state_at + TLB + cpu.tlb_at, at if t.native else peek(at, 8))
 
 
 @kernel
@@ -248,7 +251,7 @@ def remember(cpu, t, rec):
     """EIP's code is at this record: for jumps whose target is computed."""
     jump = cpu.jumps[cpu.eip & (S.JUMPS_SIZE - 1)]
     jump.tag = cpu.context | cpu.eip
-    jump.code = t.runs_at + t.records[rec].code if t.native else t.records_at + rec * RECORD_SIZE
+    jump.code = entry_of(t, rec)
 
 
 @kernel
@@ -279,10 +282,10 @@ def run(cpu, t):
     resume, link, forward = -1, -1, -1                  # a record to go on at; who wants to be tied to the block found next
     stepping = False                                    # TF was set before the instruction
     records, hot, cold = -1, 0, 0                       # where to cut back to after a scratch block
-    rec, crowded = 0, False
+    at, crowded, cut = 0, False, False                  # cut: the budget ends within the block at EIP
     while True:
         if resume >= 0:
-            rec, resume = resume, -1
+            at, resume = entry_of(t, resume), -1
         else:
             if records >= 0:
                 t.nrec, t.hot, t.cold = records, hot, cold
@@ -300,34 +303,42 @@ def run(cpu, t):
             if B.full(t) or crowded:
                 B.flush(cpu, t)
                 link, forward, crowded = -1, -1, False
-            stepping = cpu.eflags & F.TF != 0
-            records, hot, cold = t.nrec, t.hot, t.cold
-            rec = locate(cpu, t, stepping or cpu.shadow != 0)
-            if rec == FAULTED:
-                link = forward = -1
-                if not raise_exception(cpu):
-                    return TRIPLE_FAULT
-                continue
-            if cpu.moved:                               # also by the instruction fetch
+            if cpu.moved:
                 find_context(cpu)
-            if cpu.found != SCRATCH:
-                records = -1
-            if cpu.found == KEPT:
-                if link >= 0:
-                    tie(t, link, rec)
-                if forward >= 0 and t.native:
-                    B.jump_at(t, t.records[forward].code, t.records[rec].code)
-                remember(cpu, t, rec)
-            link = forward = -1
-            if cpu.shadow:
-                cpu.shadow = 0
-                cpu.attention = 1                       # what waits may come after this instruction
+            stepping = cpu.eflags & F.TF != 0
+            jump = cpu.jumps[cpu.eip & (S.JUMPS_SIZE - 1)]
+            if jump.tag == cpu.context | cpu.eip and link < 0 and forward < 0 and not (stepping or cut) and cpu.shadow == 0:
+                at = jump.code
+            else:
+                records, hot, cold = t.nrec, t.hot, t.cold
+                rec = locate(cpu, t, stepping or cpu.shadow != 0)
+                if rec == FAULTED:
+                    link = forward = -1
+                    if not raise_exception(cpu):
+                        return TRIPLE_FAULT
+                    continue
+                at = entry_of(t, rec)
+                if cpu.moved:                           # by the instruction fetch
+                    find_context(cpu)
+                if cpu.found != SCRATCH:
+                    records = -1
+                if cpu.found == KEPT:
+                    if link >= 0:
+                        tie(t, link, rec)
+                    if forward >= 0 and t.native:
+                        B.jump_at(t, t.records[forward].code, t.records[rec].code)
+                    remember(cpu, t, rec)
+                link = forward = -1
+                if cpu.shadow:
+                    cpu.shadow = 0
+                    cpu.attention = 1                   # what waits may come after this instruction
         context = cpu.context
         if records >= 0 or cpu.bounced:
             cpu.context = NO_CONTEXT                    # jumps out of here come back here
-        why = go(cpu, t, rec)
+        why = go(cpu, t, at)
         cpu.context = context
         t.left_by[why] += 1
+        cut = why == R.OUT_OF_BUDGET
         at = cpu.pc if t.native else (cpu.pc - t.records_at) // RECORD_SIZE
         r = t.records[at]
         left = num(r.left)

@@ -32,6 +32,16 @@ cpu_at = record_at(S.CPU)
 
 
 @kernel
+def isa_cycle(cpu, port, ips):
+    """Ports of the ISA bus take their time: six cycles of 8.33 MHz, in which the processor waits (82371 data sheet, ISA interface: standard
+    8-bit I/O).  Programs count on it: a few reads of a port are their microsecond.  IDE and VGA sit on PCI."""
+    if port < 0x100 or 0x200 <= port < 0x3B0 or 0x3E0 <= port < 0x400:
+        wait = ips * 18 // 25_000_000
+        cpu.budget -= wait
+        cpu.extra += wait
+
+
+@kernel
 def pass_through(d, what, address, size, value):
     bus, cpu = d.bus, cpu_at(d.cpu)
     verb = what & 255
@@ -56,9 +66,15 @@ def pass_through(d, what, address, size, value):
         return 0
     B.set_word(bus, B.NOW, now)
     if verb == PORT_READ:
-        return B.port_read(bus, address, size)
+        v = B.port_read(bus, address, size)
+        if v != PYTHON:
+            isa_cycle(cpu, address, B.word(bus, B.IPS))
+        return v
     if verb == PORT_WRITE:
-        return PYTHON if B.port_write(bus, address, size, value) else 0
+        if B.port_write(bus, address, size, value):
+            return PYTHON
+        isa_cycle(cpu, address, B.word(bus, B.IPS))
+        return 0
     if verb == MEMORY_READ:
         return B.mmio_read(bus, what >> REGION_SHIFT, address, size)
     if verb == MEMORY_WRITE:

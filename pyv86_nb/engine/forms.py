@@ -7,9 +7,12 @@ from . import state as S
 from .emit import PARAMETERS, TAIL, Emit
 from .isa import flags as F
 from .isa import steps, x87
-from .isa.opcodes import OPCODES, Row, parse
+from .isa.opcodes import OPCODES
+from .isa.rows import Row, parse
+from .isa.vector import register_bits
 from .isa.words import cut
 from .records import EXITS, HOLES
+from .lanes_llvm import DECLARATIONS
 
 FUSED_CC = (2, 3, 4, 5, 6, 7, 8, 9, 12, 13, 14, 15)
 WORD_REGISTERS = {f"{n}v": S.SELECTORS + i for i, n in enumerate(("ES", "CS", "SS", "DS", "FS", "GS"))}
@@ -29,7 +32,9 @@ class Form:
     def key(self):
         r = self.row
         named = r.name if r.step in BY_NAME else ""
-        return (r.step, r.pops, r.meaning, r.keep, r.sw, r.third, r.writes, named, self.w, self.dst, self.src, self.flags, self.cc, self.stack, self.aw)
+        wide = (r.bits, r.aligned, r.reads, r.host, r.operands) if r.bits else ()
+        return (*wide, r.step, r.pops, r.meaning, r.keep, r.sw, r.third, r.writes, named,
+                self.w, self.dst, self.src, self.flags, self.cc, self.stack, self.aw)
 
 
 BY_NAME = (steps.carry, steps.direction, steps.bit_scan, steps.decimal, steps.ascii_adjust, x87.compare, x87.store_integer, x87.sign, x87.turn)
@@ -44,6 +49,8 @@ def kinds(code, w):
         return "c"
     if code == "AL":
         return "l"
+    if register_bits(code):
+        return "xm" if letter in "WQ" else "x"
     if letter == "E":
         return "lhm" if byte else "rm"
     if letter in "GZ":
@@ -72,6 +79,12 @@ def forms(row):
     if row.kernel:
         return
     codes = (row.operands + ("-", "-"))[:2]
+    if row.bits:
+        w = register_bits(codes[0]) or register_bits(codes[1])
+        for d, s in product(kinds(codes[0], 32), kinds(codes[1], 32)):
+            if ("m" in d + s) == (row.mod == "m" and row.operands[1:] != ("Mb",)) or row.mod == "":
+                yield Form(row, w, d, s)
+        return
     one_flags = row.step is not steps.ordinary or row.writes == "none"
     for w in widths(row):
         for d, s in product(kinds(codes[0], w), kinds(codes[1], row.sw or w)):
@@ -225,5 +238,5 @@ def module(mode):
     types = ",".join(x.split()[0] for x in PARAMETERS.split(","))
     text += [f"declare preserve_nonecc i64 @{n}({types})\n" for n in ("cont", "taken")]
     text += ["declare i64 @llvm.ctlz.i64(i64, i1)\n"]
-    text += [exit_function(n) for n in EXITS] + [ENTER, TAIL]
+    text += [exit_function(n) for n in EXITS] + [ENTER, DECLARATIONS, TAIL]
     return where, len(todo), "".join(text)

@@ -99,6 +99,10 @@ def note_edges(bus, controller):
 @compiled
 def note_accept(bus, line, vector):
     h = header(bus)
+    if line < 0:                                         # an APIC's own: its timer, a message
+        note(bus, ACCEPT, line, vector, NEVER)
+        put(h.irq, LAST, line)
+        return
     note(bus, ACCEPT, line, vector, of_line(bus, RAISED, line))
     set_line(bus, RAISED, line, NEVER)
     set_line(bus, ACCEPTED, line, at(h.words, 0))
@@ -118,6 +122,7 @@ def _find(bus, address):
 def note_frame(bus, address):
     """The interrupt acknowledged last has left its frame on the stack at this linear address."""
     h = header(bus)
+    if at(h.irq, LAST) < 0: return
     i = _find(bus, address)                              # a frame in the same place: that one has never returned
     if i < 0:
         i = at(h.irq, FRAME) % FRAMES

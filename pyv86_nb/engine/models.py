@@ -18,15 +18,15 @@ FEATURES = {
         fpu=0, vme=1, de=2, pse=3, tsc=4, msr=5, pae=6, cx8=8, apic=9, sep=11, mtrr=12, pge=13, cmov=15, pat=16, pse36=17, clfsh=19,
         mmx=23, fxsr=24, sse=25, sse2=26).items()},
     **{n: (1, C, b) for n, b in dict(
-        sse3=0, pclmulqdq=1, ssse3=9, sse4_1=19, sse4_2=20, movbe=22, popcnt=23, aes=25, rdrand=30).items()},
+        sse3=0, pclmulqdq=1, ssse3=9, sse4_1=19, sse4_2=20, movbe=22, popcnt=23, tsc_deadline=24, aes=25, rdrand=30).items()},
     **{n: (7, B, b) for n, b in dict(smep=7, rdseed=18, smap=20).items()}, "umip": (7, C, 2), "arch_capabilities": (7, D, 29),
     "nx": (0x80000001, D, 20), "rdtscp": (0x80000001, D, 27), "lzcnt": (0x80000001, C, 5), "p6": (0, 0, 0)}
 OFFERS = {n: 1 << i for i, n in enumerate(FEATURES)}
-FPU, SEP, MTRR, PAT, NX, APIC, RDTSCP, ARCH_CAPABILITIES, P6 = (
-    OFFERS[n] for n in ("fpu", "sep", "mtrr", "pat", "nx", "apic", "rdtscp", "arch_capabilities", "p6"))
+FPU, SEP, MTRR, PAT, NX, APIC, RDTSCP, ARCH_CAPABILITIES, P6, TSC_DEADLINE = (
+    OFFERS[n] for n in ("fpu", "sep", "mtrr", "pat", "nx", "apic", "rdtscp", "arch_capabilities", "p6", "tsc_deadline"))
 
 WORKS = set("fpu pse tsc msr pae cx8 apic sep mtrr pge cmov pat pse36 p6 movbe popcnt rdrand rdseed smep smap umip arch_capabilities nx rdtscp "
-            "lzcnt".split())
+            "lzcnt tsc_deadline".split())
 
 PENTIUM = "fpu vme de pse tsc msr cx8 apic"
 PENTIUM3 = PENTIUM + " pae sep mtrr pge cmov pat pse36 mmx fxsr sse p6"
@@ -61,7 +61,8 @@ MODELS = {
 def offered(model: str, apic: bool) -> set[str]:
     """Names of the features that this model has here."""
     names = set(MODELS[model].features.split()) & WORKS
-    return names if apic else names - {"apic"}
+    if "sse2" not in names: names.discard("tsc_deadline")                 # who writes that MSR orders it by MFENCE
+    return names if apic else names - {"apic", "tsc_deadline"}
 
 
 def offers(names: set[str]) -> int:

@@ -9,13 +9,15 @@ from . import state as S
 from .exceptions import GP, UD, fault
 from .isa import flags as F
 from .isa.words import sx
-from .models import APIC, ARCH_CAPABILITIES, MTRR, NX, P6, PAT, RDTSCP, SEP
+from .models import APIC, ARCH_CAPABILITIES, MTRR, NX, P6, PAT, RDTSCP, SEP, TSC_DEADLINE
 from .paging import flush_address_space
+from .raw import APIC_DEADLINE, APIC_MSR, PORT_READ, PORT_WRITE, io
 from .segmentation import need_cpl0, protected, put_register, set_segment, update_mode
 
 (TIME_STAMP_COUNTER, PLATFORM_ID, APIC_BASE, EBL_CR_POWERON, UPDATE_TRIGGER, UPDATE_SIGNATURE, MTRR_CAP, CAPABILITIES) = (
     0x10, 0x17, 0x1B, 0x2A, 0x79, 0x8B, 0xFE, 0x10A)
 SYSENTER_CS, SYSENTER_ESP, SYSENTER_EIP, MISC_ENABLE, PAGE_ATTRIBUTES, EFER, TSC_AUX = 0x174, 0x175, 0x176, 0x1A0, 0x277, 0xC0000080, 0xC0000103
+DEADLINE = 0x6E0                                        # IA32_TSC_DEADLINE
 EIGHT_RANGES_FIXED_AND_WC = 0x508                       # MTRRcap: VCNT, FIX, WC
 # IA32_ARCH_CAPABILITIES: nothing here runs ahead of the program.  RDCL_NO SKIP_L1DFL_VMENTRY SSB_NO MDS_NO IF_PSCHANGE_MC_NO TAA_NO
 # SBDR_SSDP_NO FBSDP_NO PSDP_NO BHI_NO PBRSB_NO GDS_NO RFDS_NO
@@ -107,6 +109,10 @@ def rdmsr(cpu):
         v = ticks(cpu) + cpu.tsc_offset
     elif n == APIC_BASE and offers & APIC:
         v = cpu.apic_base
+    elif n == DEADLINE and offers & TSC_DEADLINE:
+        v = io(cpu, PORT_READ, APIC_DEADLINE, 4, 0)
+        if v:
+            v += cpu.tsc_offset
     elif n == SYSENTER_CS and offers & SEP:
         v = cpu.sysenter_cs
     elif n == SYSENTER_ESP and offers & SEP:
@@ -155,10 +161,18 @@ def wrmsr(cpu):
     need_cpl0(cpu)
     n, offers, v = cpu.reg[S.ECX], cpu.offers, cpu.reg[S.EAX] | sx(cpu.reg[S.EDX], 32) << 32
     if n == TIME_STAMP_COUNTER:
-        cpu.tsc_offset = v - ticks(cpu)
+        cpu.tsc_offset, gone = v - ticks(cpu), cpu.tsc_offset
+        due = io(cpu, PORT_READ, APIC_DEADLINE, 4, 0) if offers & TSC_DEADLINE else 0
+        if due:                                         # the timer waits for a value of the TSC
+            io(cpu, PORT_WRITE, APIC_DEADLINE, 4, max(due + gone - cpu.tsc_offset, 1))
+            cpu.attention = 1
+    elif n == DEADLINE and offers & TSC_DEADLINE:
+        io(cpu, PORT_WRITE, APIC_DEADLINE, 4, max(v - cpu.tsc_offset, 1) if v else 0)
+        cpu.attention = 1
     elif n == APIC_BASE and offers & APIC:
         check_bits(cpu, v, BASE_BITS & ~0xFFF | S.APIC_ENABLE | S.APIC_BSP)
         cpu.apic_base = v & ~S.APIC_BSP | cpu.apic_base & S.APIC_BSP
+        io(cpu, PORT_WRITE, APIC_MSR, 4, cpu.apic_base if cpu.apic_base >> 32 == 0 else 0)
         cpu.attention = 1
     elif n == SYSENTER_CS and offers & SEP:
         cpu.sysenter_cs = v & 0xFFFFFFFF

@@ -5,22 +5,24 @@ compiled, jumps beyond the code segment).
 """
 from . import decode as D
 from . import state as S
-from .access import fill, host_address, is_user, logical, probe, read, write
+from .access import fill, host_address, is_user, logical, probe, read, read_wide, write, write_wide
 from .attend import attend
-from .exceptions import DB, DIVIDE, GP, UD, Fault, fault
+from .exceptions import DB, DIVIDE, GP, NM, UD, Fault, fault
 from .fetch import ROOM, fetch
 from .forms import Form
 from .interrupt import raise_exception
 from .isa import flags as F
 from .isa import steps
+from .isa.lanes import Wide
 from .isa.opcodes import OPCODES
 from .isa.steps import Operands, merge
-from .isa.words import cut
+from .isa.vector import register_bits
+from .isa.words import cut, sx
 from .kernels import PUSHF, do_kernel, ends_single_step
 from .reasons import GO_ON, TRIPLE_FAULT
 from .strings import AGAIN
 
-KINDS = "-rlhmic"
+KINDS = "-rlhmicx"
 
 
 class Plain(Operands):
@@ -81,6 +83,10 @@ class Plain(Operands):
         self.pending, self.stores, self.new_flags, self.new_words = [], [], None, {}
         size = D.size_of(d, r)
         f = Form(row, w, KINDS[d[D.DK]], KINDS[d[D.SK]], row.writes != "none", d[D.CC], 32 if d[D.STACKED] else 16, 32 if d[D.AW] else 16)
+        if row.bits:
+            f = Form(row, register_bits(row.operands[0]) or register_bits(row.operands[1]) if row.operands else 0, f.dst, f.src)
+        if row.unit:
+            self.may_run(row)
         step = row.step
         if d[D.MEM] and r[D.STACK]:                     # through TMP, as the other tiers do
             if step is steps.pop:
@@ -94,10 +100,10 @@ class Plain(Operands):
                 d[D.SK], d[D.RB] = D.REG, S.TMP
                 f = Form(row, w, "-", "r", f.flags, f.cc, f.stack, f.aw)
                 self.address = self.stack_address(d, r, size)
-        elif step is steps.lea:
+        elif r[D.NO_ACCESS]:
             self.address = self.offset(d)
         elif d[D.EA] >= 0:
-            self.address = self.linear(d, size, d[D.DK] == D.MEMORY and row.keep)
+            self.address = self.linear(d, size, (d[D.DK] == D.MEMORY and row.keep) or row.at_edi)
         elif r[D.STACK]:
             self.address = self.stack_address(d, r, size)
         step(self, f)
@@ -107,7 +113,7 @@ class Plain(Operands):
             cpu.cf, cpu.carries, cpu.result = self.new_flags
         cpu.eflags = self.new_words.get("eflags", cpu.eflags)
         for address, w, v in self.stores:
-            write(cpu, address, w // 8, v, is_user(cpu))
+            (write if w <= 32 else write_wide)(cpu, address, w // 8, v, is_user(cpu))
         cpu.eip = self.to
 
     # ADDRESSES
@@ -149,6 +155,40 @@ class Plain(Operands):
     def set_flags(self, *words): self.new_flags = [int(x) & 0xFFFFFFFF for x in words]
     def rd_word(self, name): return getattr(self.cpu, name)
     def wr_word(self, name, v): self.new_words[name] = v
+
+    # VECTORS
+
+    def may_run(self, row):
+        """SDM vol. 3, table 13-1."""
+        cr0, cr4 = self.cpu.cr0, self.cpu.cr4
+        if cr0 & S.EM or (row.unit == "sse" and not cr4 & S.OSFXSR):
+            fault(self.cpu, UD, 0)
+        if cr0 & S.TS:
+            fault(self.cpu, NM, 0)
+
+    def at(self, row, write):
+        if row.aligned and self.address & 15:
+            fault(self.cpu, GP, 0)
+        return self.probe(self.address, row.bits, write)
+
+    def load_wide(self, address, bits): return Wide(bits, read_wide(self.cpu, address, bits // 8, is_user(self.cpu)))
+    def store_wide(self, address, x): self.stores.append((address, x.bits, x.v))
+    def word_wide(self, which): return Wide(32, self.rd_reg(which))
+
+    def rd_wide(self, which, bits):
+        k = self.number(which)
+        if k < S.XMM:
+            return Wide(bits, self.cpu.st[(k - S.MMX) // 2].significand)
+        low, high = (self.cpu.xmm[k - S.XMM + i] & (1 << 64) - 1 for i in (0, 1))
+        return Wide(bits, high << 64 | low)
+
+    def wr_wide(self, which, x):
+        k = self.number(which)
+        words = [sx(v, 64) for v in x.lanes(64)]
+        if k < S.XMM:
+            self.cpu.st[(k - S.MMX) // 2].significand = words[0]
+        else:
+            self.cpu.xmm[k - S.XMM], self.cpu.xmm[k - S.XMM + 1] = words
 
     def require(self, cond):
         if not cond:

@@ -137,7 +137,7 @@ class Processor:
         self._apic = apic
         self.cpu.random = seed & (1 << 63) - 1
         self.cpu.board_io = self._board_io if board is not None else (lambda *a: no_board(None, *a))
-        for name in ("read_frame", "write_frame", "region", "code_lines"):
+        for name in ("read_frame", "write_frame", "region", "code_bits"):
             setattr(self.cpu, name, getattr(memory, name).ctypes.data)
         self.cpu.host, self.cpu.page_flags = memory.host.ctypes.data, memory.flags.ctypes.data
         memory.changed, memory.written = self._map_changed, self._written
@@ -178,7 +178,10 @@ class Processor:
                 else:
                     t["exits"][i] = end
                 end += len(piece) + 15 & ~15
-            t["hot0"] = end
+            constants = np.frombuffer(st.constants, np.uint8)
+            t["constants"] = end + 63 & ~63
+            t["hot0"] = t["constants"] + len(constants)
+            self._arena.view[t["constants"]:t["hot0"]] = constants
         else:
             t["enter"] = self._engine.get_function_address("enter")
         t["nblock"], t["nrec"], t["hot"], t["cold"] = 1, 1, t["hot0"], C.COLD_AT
@@ -243,7 +246,7 @@ class Processor:
         cpu.pat, cpu.misc_enable = PAT_RESET, 1
         cpu.cr0, cpu.cf, cpu.carries, cpu.result = S.ET | S.NW | S.CD, *F.from_image(0)
         cpu.idt_limit = cpu.gdt_limit = 0xFFFF
-        cpu.fcw, cpu.ftw = 0x40, 0xFF
+        cpu.fcw, cpu.ftw, cpu.mxcsr = 0x40, 0xFF, S.MXCSR_RESET
         cpu.dr[6], cpu.dr[7] = 0xFFFF0FF0, 0x400
         for s in range(8):
             SEG.set_segment(cpu, s, 0, 0, 0xFFFF, 0x82 if s >= S.LDTR else SEG.REAL_DATA)
@@ -409,9 +412,12 @@ class Processor:
             return 0
         board.clock.now = self.now
         if verb == PORT_READ:
-            return int(board.read(address, size))
+            v = int(board.read(address, size))
+            door.isa_cycle(self.cpu, address, int(board.clock.ips))
+            return v
         if verb == PORT_WRITE:
             board.write(address, value, size)
+            door.isa_cycle(self.cpu, address, int(board.clock.ips))
             return 0
         if verb in (BURST_READ, BURST_WRITE):
             return burst(board.bus.address, int(verb == BURST_WRITE), address & 0xFFFF, size, address >> 16, value)

@@ -18,6 +18,7 @@ REGION_SHIFT = 8                                        # a memory access carrie
 PYTHON = 1 << 40                                        # the answer when only Python can tell
 INTR, NMI, A20M, RESET, REMAP, POWEROFF, IGNNE = range(7)                # PIN: the inputs of the processor
 FERR = 0x10008                                          # a port beyond all others: the level of FERR#
+APIC_MSR, APIC_DEADLINE = 0x1000A, 0x1000B              # and the two registers of the local APIC that are MSRs
 
 _TYPES = {1: ctypes.c_uint8, 2: ctypes.c_uint16, 4: ctypes.c_uint32, 8: ctypes.c_int64}
 

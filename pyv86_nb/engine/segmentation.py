@@ -115,6 +115,8 @@ def update_mode(cpu):
         mode |= S.PAGED
     if cpu.a20 == 0xFFFFFFFF:
         mode |= S.A20
+    if cpu.cr4 & S.OSFXSR and cpu.cr0 & (S.EM | S.TS) == 0:
+        mode |= S.SSE
     if is_direct(cpu):
         mode |= S.FPU
     cpu.mode = mode | code.limit << S.LIMIT_SHIFT

@@ -8,8 +8,8 @@ import numpy as np
 from . import cache, forms
 from .records import EXITS, HOLES
 
-Stencils = namedtuple("Stencils", "code start size first holes")          # holes: rows (at, symbol, addend)
-CONT, TAKEN, HERE, HOLE0 = 0, 1, 2, 3
+Stencils = namedtuple("Stencils", "code start size first holes constants")    # holes: rows (at, symbol, addend)
+CONT, TAKEN, HERE, CONSTANT, HOLE0 = 0, 1, 2, 3, 4
 EXIT0 = HOLE0 + len(HOLES)                                                # symbol of an exit: EXIT0 + its number
 SYMBOLS = {"cont": CONT, "taken": TAKEN, "here": HERE, **{n: HOLE0 + i for i, n in enumerate(HOLES)},
            **{n: EXIT0 + i for i, n in enumerate(EXITS)}}
@@ -63,10 +63,21 @@ def cut_up(obj, n):
     strings = data(sections[symtab[6]])
     symbols = [(string(strings, a), section, value, size) for a, _, _, section, value, size in struct.iter_unpack("<IBBHQQ", data(symtab))]
     at = {s[0]: (s[2], s[3]) for s in symbols if s[1] == text_no}
-    rows = [(o, SYMBOLS[symbols[i >> 32][0]], add, i & 0xFFFFFFFF) for s in sections if s[1] == 4 and s[7] == text_no
-            for o, i, add in struct.iter_unpack("<QQq", data(s))]
-    strange = {k for _, symbol, _, k in rows if k not in (ABSOLUTE if HERE <= symbol < EXIT0 else RELATIVE)}
-    if strange or any(x.startswith(".rodata") for x in names):
+    constants, laid = bytearray(), {}
+    for i, (name, s) in enumerate(zip(names, sections, strict=True)):
+        if name.startswith(".rodata"):                                     # vectors; all of them are kept, once, in front of the code
+            constants += bytes(-len(constants) % 64)
+            laid[i] = len(constants)
+            constants += data(s)
+
+    def hole(o, i, add):
+        name, section, value, _ = symbols[i >> 32]
+        if section in laid:
+            return o, CONSTANT, add + value + laid[section], i & 0xFFFFFFFF
+        return o, SYMBOLS[name], add, i & 0xFFFFFFFF
+    rows = [hole(*r) for s in sections if s[1] == 4 and s[7] == text_no for r in struct.iter_unpack("<QQq", data(s))]
+    strange = {k for _, symbol, _, k in rows if k not in (ABSOLUTE if symbol == HERE or HOLE0 <= symbol < EXIT0 else RELATIVE)}
+    if strange or any(s[1] == 4 and s[7] in laid for s in sections):
         raise RuntimeError(f"LLVM made handlers that cannot be pasted: relocations {sorted(strange)}, sections {names}")
     rel = np.array(rows, np.int64)
     rel = rel[np.argsort(rel[:, 0], kind="stable")]
@@ -85,4 +96,4 @@ def cut_up(obj, n):
         code += text[a:a + z]
     pieces = {n: text[a:a + z] for n, (a, z) in at.items() if n == "enter" or n in EXITS}
     number = (np.array(x, np.int64) for x in (start, size, first))
-    return Stencils(np.frombuffer(bytes(code), np.uint8).copy(), *number, np.concatenate(holes)), pieces
+    return Stencils(np.frombuffer(bytes(code), np.uint8).copy(), *number, np.concatenate(holes), bytes(constants)), pieces

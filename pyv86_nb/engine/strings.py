@@ -11,7 +11,7 @@ With TF set one element is done: the trap comes after each of them (vol. 3, 17.3
 from numba.extending import register_jitable as kernel
 
 from . import state as S
-from .access import host_address, is_user, load, logical, probe, store, window_left, write
+from .access import host_address, is_user, load, logical, probe, room_from, store, write
 from .exceptions import fault
 from .io import check_port, port_read, port_write
 from .isa import alu
@@ -116,7 +116,7 @@ def bulk(cpu, size, moving):
         source = host_address(cpu, logical(cpu, cpu.of_segment, index(cpu, S.ESI), size, 0), size, 0, is_user(cpu))
     if to == 0 or (moving and source == 0):
         return 0
-    n = min(n, window_left(cpu, (cpu.segment[S.ES].base + index(cpu, S.EDI)) & 0xFFFFFFFF) // size)
+    n = min(n, room_from(cpu, (cpu.segment[S.ES].base + index(cpu, S.EDI)) & 0xFFFFFFFF) // size)
     if moving:
         if source < to < source + n * size:             # each element feeds a later one: one by one
             return 0

@@ -7,6 +7,7 @@ import pytest
 from pyv86_nb.board.at_pc import at_pc
 from pyv86_nb.board.backplane import Backplane
 from pyv86_nb.board.cpu_socket import CpuSocket
+from pyv86_nb.devices.apic import Apic, Redirection
 from pyv86_nb.devices.chip import Chip, field, keep
 from pyv86_nb.devices.clock import Clock, FakeClock
 from pyv86_nb.devices.debug_ports import DebugPorts, Ring
@@ -14,11 +15,13 @@ from pyv86_nb.devices.dma_8237 import Dma8237, DmaChannel
 from pyv86_nb.devices.fdc_82077 import Fdc82077
 from pyv86_nb.devices.floppy_drive import FloppyDrive
 from pyv86_nb.devices.fw_cfg import FwCfg, Item
+from pyv86_nb.devices.hpet import Comparator, Hpet, Route
 from pyv86_nb.devices.i440fx import I440fx
 from pyv86_nb.devices.ide_channel import IdeChannel
 from pyv86_nb.devices.ide_drive import IdeDrive
 from pyv86_nb.devices.ide_piix3 import Piix3Ide
 from pyv86_nb.devices.kbc_8042 import Kbc8042
+from pyv86_nb.devices.lapic import LocalApic, Lvt, Vectors
 from pyv86_nb.devices.pci import PciFunction
 from pyv86_nb.devices.pic_8259 import Pic8259
 from pyv86_nb.devices.piix3 import IsaIrq, Piix3
@@ -34,7 +37,7 @@ from pyv86_nb.devices.vga import Vga
 
 CHIPS = [Clock, CpuSocket, Pic8259, Pit8254, Counter, RtcMc146818, SystemPortB, Kbc8042, Ps2Keyboard, Ps2Mouse, Port92,
          Uart16550, Dma8237, DmaChannel, Fdc82077, FloppyDrive, I440fx, PciFunction, Piix3, IsaIrq, Piix4Pm, Vga, FwCfg,
-         Item, DebugPorts, Ring, IdeChannel, IdeDrive, Piix3Ide]
+         Item, DebugPorts, Ring, IdeChannel, IdeDrive, Piix3Ide, Apic, LocalApic, Redirection, Lvt, Vectors, Hpet, Comparator, Route]
 FILES = [c for c in CHIPS if c.__module__ != "board"]
 
 

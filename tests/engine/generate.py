@@ -10,7 +10,8 @@ from worlds import CODE, DATA, HANDLERS, HOLE
 from pyv86_nb.engine import state as S
 from pyv86_nb.engine.isa import flags as F
 from pyv86_nb.engine.isa import steps
-from pyv86_nb.engine.isa.opcodes import MAPS, OPCODES, parse
+from pyv86_nb.engine.isa.opcodes import OPCODES
+from pyv86_nb.engine.isa.rows import MAPS, parse
 
 EDGES = (0, 1, 2, 0x7F, 0x80, 0xFF, 0x7FFF, 0x8000, 0xFFFF, 0x10000, 0x7FFFFFFF, 0x80000000, 0xFFFFFFFF, 0xFFFFFFFE, 31, 32, 33)
 SELECTORS = (0, 3, 0x08, 0x10, 0x1B, 0x23, 0x20, 0x13, 0x28, 0x30, 0x3B, 0x38, 0x43, 0x40, 0x48, 0x4B, 0x50, 0x53, 0x58, 0x60, 0x63, 0x68, 0x6B,
@@ -24,7 +25,7 @@ ROWS = [r for r in OPCODES if r.name not in ELSEWHERE and r.kernel not in ("x87"
 STRINGS = {"movs": "sd", "cmps": "sd", "stos": "d", "lods": "s", "scas": "d"}
 READERS = {"adc", "sbb", "rcl", "rcr", "j", "set", "cmov", "lahf", "sahf", "pushf", "cmc", "salc", "loope", "loopne", "into", "daa", "das", "aaa",
            "aas", "int", "int3", "int1", "call_far", "iret"}
-MODRM = {"Eb", "Ev", "Ew", "Gb", "Gv", "Gw", "M", "Mv", "Mb", "Mp", "Mq", "Ms", "Rd", "Sw"}
+MODRM = {"Eb", "Ev", "Ew", "Gb", "Gv", "Gw", "M", "Mv", "Mb", "Mp", "Mq", "Ms", "Rd", "Sw", "V", "W", "U", "P", "Q", "N", "Ed", "Gd"}
 FAR = {"call_far", "jmp_far", "ret_far", "iret", "int", "int3", "into"}
 
 
@@ -37,6 +38,7 @@ class Case:
     rows: list = field(default_factory=list)
     undefined: int = 0                                  # flags at the end, and at any time
     ever: int = 0
+    xmm: list = field(default_factory=lambda: [0] * 16)  # words of the XMM registers
     data: dict = field(default_factory=dict)            # linear address: bytes
     at: list = field(default_factory=list)              # where each instruction begins
 
@@ -62,7 +64,8 @@ def start(rng, world):
     regs = [value(rng) for _ in range(8)]
     regs[4] = (rng.getrandbits(16) << 16 if world.stack_width == 16 else 0) | (world.sp + rng.choice((0, 0, 0, -0x7FE, -0x801, 1, -2, 0x7F8)))
     flags = world.eflags | 2 | sum(rng.choice((0, f)) for f in (F.CF, F.PF, F.AF, F.ZF, F.SF, F.OF)) | (F.DF if rng.random() < .2 else 0)
-    return Case(world, regs, flags)
+    words = (rng.getrandbits(64), rng.getrandbits(64), rng.getrandbits(64), rng.getrandbits(5), 0x8000800080007FFF, 0xFFFFFFFF00000000)
+    return Case(world, regs, flags, xmm=[rng.choice(words) for _ in range(16)])
 
 
 def target(rng, world, s, size):
@@ -86,12 +89,13 @@ class Instruction:
     def __init__(self, rng, case, row, alone):
         self.rng, self.case, self.row, self.alone, w = rng, case, row, alone, case.world
         self.regs = case.regs
-        self.op66 = rng.random() < (.3 if row.fixed == 0 else .08) and parse(row.encoding).prefix not in (0, 1)
+        self.op66 = rng.random() < (.3 if row.fixed == 0 else .08) and (parse(row.encoding).prefix is None or not row.bits)
         self.op67 = rng.random() < .2
         self.width = w.width ^ (48 if self.op66 else 0)
         self.address = w.width ^ (48 if self.op67 else 0)
         self.bytes8 = any(c in ("Eb", "Gb", "Zb", "AL", "Ob", "Mb") for c in row.operands[:1]) or row.operands[:2] in (("-", "Eb"),)
         self.size = 1 if self.bytes8 else self.width // 8
+        self.size = row.bits // 8 or self.size
         self.undefined = 0
         self.count = None
         self.build()
@@ -209,6 +213,8 @@ class Instruction:
         """The offset of the operand, and what is there."""
         rng, name, n = self.rng, self.row.name, self.width // 8
         to = target(rng, self.case.world, s, self.size)
+        if self.row.aligned and rng.random() < .9:
+            to &= ~15
         if self.address == 16:
             to &= 0xFFFF
         if name in ("mov_segment", "lar", "lsl", "verr", "verw", "lldt", "ltr", "arpl"):
@@ -241,6 +247,9 @@ class Instruction:
                     to = target(rng, world, s, 4)
                     regs[r] = to if self.address == 32 else regs[r] & 0xFFFF0000 | to & 0xFFFF
             regs[1] = (rng.getrandbits(16) << 16 if self.address == 16 else 0) | rng.choice((0, 1, 2, 3, rng.randrange(20), rng.randrange(70)))
+        elif self.row.at_edi:
+            to = target(rng, world, self.segment if self.segment is not None else S.DS, self.size)
+            regs[7] = to if self.address == 32 else regs[7] & 0xFFFF0000 | to & 0xFFFF
         elif name == "xlat":
             s = self.segment if self.segment is not None else S.DS
             regs[3] = (target(rng, world, s, 1) - (regs[0] & 255)) & 0xFFFFFFFF

@@ -15,7 +15,7 @@ from pyv86_nb.engine import forms as FM
 from pyv86_nb.engine.isa import steps
 from pyv86_nb.engine.isa.opcodes import OPCODES
 
-KINDS = "-rlhmic"
+KINDS = "-rlhmicx"
 where, _ = FM.plan()
 LOOK, FACTS, _, _ = D.tables(where)
 FACTS = FACTS.tolist()
@@ -25,6 +25,8 @@ def form(row, w, dst, src, cc, stack, aw):
     """A form as far as it makes a handler; operands in memory of stack instructions go through a register."""
     if row.stack:
         dst, src = ("-" if dst == "m" else dst), ("r" if src == "m" else src)
+    if row.bits:
+        w = 0                                           # the row says it
     one_cc = "+c" not in row.encoding and row.step is not steps.loop
     return w, dst, src, 0 if one_cc else cc, stack if row.stack else 32, aw if row.step is steps.loop else 32
 

@@ -16,7 +16,7 @@ import pytest
 from pyv86_nb.engine import decode as D
 from pyv86_nb.engine import forms
 from pyv86_nb.engine.isa.opcodes import OPCODES
-from pyv86_nb.engine.isa.opcodes import PREFIXES as MANDATORY
+from pyv86_nb.engine.isa.rows import PREFIXES as MANDATORY
 
 where, _ = forms.plan()
 LOOK, ROWS, _, _ = D.tables(where)

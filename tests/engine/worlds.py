@@ -57,7 +57,8 @@ class World:
         self.sp = 0x22800 - self.stack[1]
         self.system = [(0x28, TSS, 0x67, 0x8B), (0x30, LDT, 0x3F, 0x82)]
         self.tables = [(GDT, 0x7F), (IDT, 0x1FF) if self.protected else (0, 0x3FF)]
-        self.control = [0x10 | self.cr0 | self.protected | (0x80000000 if self.paging else 0), 0, TABLES if self.paging else 0, 0]
+        self.control = [0x10 | self.cr0 | self.protected | (0x80000000 if self.paging else 0), 0, TABLES if self.paging else 0,
+                        S.OSFXSR | S.OSXMMEXCPT]
         self.image = self.build()
 
     def build(self):
@@ -133,7 +134,7 @@ class Machine:
         SEG.update_mode(cpu)
         self.fresh, self.flags = self.p.array.copy(), memory.flags
 
-    def start(self, memory, regs, eip, eflags, keep=False):
+    def start(self, memory, regs, eip, eflags, keep=False, xmm=None):
         """keep: leave the translated code and the TLB as they are; `memory` has the same code then."""
         cpu, p = self.cpu, self.p
         if keep:
@@ -151,6 +152,8 @@ class Machine:
         self.ram[:len(memory)] = np.frombuffer(memory, np.uint8)
         for i, v in enumerate(regs):
             cpu.reg[i] = v
+        if xmm is not None:
+            p.array["xmm"][0] = np.array(xmm, np.uint64).view(np.int64)
         cpu.eip = eip
         cpu.cf, cpu.carries, cpu.result = F.from_image(eflags)
         cpu.eflags = eflags & ~(F.MASK | 2)
@@ -165,7 +168,7 @@ class Machine:
                  for s, one in ((s, cpu.segment[s]) for s in (*range(6), S.TR, S.LDTR))]
         tables = [(cpu.gdt_base, cpu.gdt_limit), (cpu.idt_base, cpu.idt_limit)]
         return (why, [cpu.reg[i] for i in range(8)], cpu.eip, p.get("eflags"), shown, tables, [cpu.cr0, cpu.cr2, cpu.cr3, cpu.cr4],
-                p.instructions, p.now, p.faults, cpu.cpl, cpu.dr[6], self.ram.tobytes())
+                p.instructions, p.now, p.faults, cpu.cpl, cpu.dr[6], self.ram.tobytes(), p.array["xmm"][0].view(np.uint64).tolist())
 
 
 def machines(world, size=RAM):

@@ -99,7 +99,7 @@ def test_load_bytes_and_elf(fake_vm, tmp_path):
     (tmp_path / "kernel").write_bytes(head + program + b"\x90\x90\x90\xf4")
     vm.load(None, tmp_path / "kernel")
     assert vm.memory[0x1000:0x1008].tolist() == [0x90] * 3 + [0xF4] + [0] * 4 and vm.regs.eip == 0x100000
-    assert loader.pieces(0, b"x") == ([(0, b"x")], None)
+    assert loader.pieces(0, b"x") == ([(0, b"x")], None, None)
 
 
 @pytest.mark.parametrize("given, error", [

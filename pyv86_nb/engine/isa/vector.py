@@ -1,0 +1,56 @@
+"""How an instruction of MMX and SSE runs.   SDM vol. 1, 9.2 and 11.4; vol. 2, tables 2-18 to 2-26 for what they raise.
+
+A machine offers, beside what steps.py asks for:
+    rd_wide wr_wide     a vector register, or its low bits
+    at                  memory of so many bits at t, probed; a misaligned operand of 16 bytes leaves the step
+    load_wide store_wide
+
+Operand codes, as SDM vol. 2, appendix A has them: V the XMM register of ModRM.reg, W an XMM register or memory, U an XMM register
+only; P, Q, N the same of MMX.  Kinds (steps.py) are those and x, a vector register.
+"""
+
+
+def register_bits(code):
+    """Of the register file that an operand code means, 0 for the general one."""
+    return 128 if code[0] in "VWU" else 64 if code[0] in "PQN" else 0
+
+
+def source(m, f, code, bits):
+    """SRC as a wide word, or None."""
+    if f.src == "m":
+        return m.load_wide(m.at(f.row, False), bits)
+    if f.src == "x":
+        return m.rd_wide("rb", bits)
+    return m.word_wide("rb") if f.src == "r" else None
+
+
+def vector(m, f):
+    """DEST := meaning(DEST, SRC, imm8)."""
+    row = f.row
+    codes = (*row.operands, "-", "-")
+    into = f.dst == "x"                                 # else the meaning takes what it wants of the register
+    b = source(m, f, codes[1], row.bits if into or f.src == "m" else register_bits(codes[1]))
+    a = m.rd_wide("ra", f.w) if into and row.reads else m.word_wide("ra") if f.dst == "r" and row.reads else None
+    at = m.at(row, True) if f.dst == "m" else None
+    r = row.meaning(a, b, m.imm(8) if "Ib" in codes else None)
+    if into:
+        m.wr_wide("ra", r)
+    elif at is not None:
+        m.store_wide(at, r)
+    elif f.dst == "r":
+        m.wr_reg("ra", "r", 32, r)
+
+
+def masked_store(m, f):
+    """MASKMOVDQU, MASKMOVQ: the bytes that are not chosen are written as they are."""
+    at = m.at(f.row, True)
+    m.store_wide(at, f.row.meaning(m.load_wide(at, f.w), (m.rd_wide("ra", f.w), m.rd_wide("rb", f.w)), None))
+
+
+def touch(m, f):
+    """CLFLUSH: nothing but the checks of a byte load."""
+    m.probe(m.t(), 8, False)
+
+
+def hint(m, f):
+    """PREFETCHh, fences: nothing is to be done, and nothing can fault."""
