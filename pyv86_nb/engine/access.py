@@ -13,7 +13,8 @@ The TLB has a part for each `who` of paging.py.
 from numba.extending import register_jitable as kernel
 
 from . import state as S
-from .exceptions import GP, SS, fault
+from .debug import is_watched, note_access
+from .exceptions import AC, GP, SS, fault
 from .isa import flags as F
 from .paging import MAY_WRITE, note_stale, translate
 from .raw import MEMORY_READ, MEMORY_WRITE, REGION_SHIFT, io, peek, poke
@@ -24,16 +25,26 @@ DONE, DEVICE, WATCHED = range(3)                        # what `fill` says
 # SEGMENTS
 
 @kernel
+def misaligned(size):
+    """Address bits that must be 0 for an operand of this size (vol. 3, table 6-7), the largest power of two in it.  Also read by
+    handlers, of which `size` is the word `last` and one."""
+    return (size ^ size - 1) >> 1 & 15
+
+
+@kernel
 def logical(cpu, s, offset, size, write):
     """The linear address of `size` bytes at s:offset; #SS or #GP beyond the limit or against the rights.  The error code is 0,
-    or EXT alone where an exception or interrupt was being delivered."""
+    or EXT alone where an exception or interrupt was being delivered.  #AC where alignment is checked."""
     segment = cpu.segment[s]
     first, last = segment.read.first, segment.read.last
     if write:
         first, last = segment.write.first, segment.write.last
     if offset < first or offset + size - 1 > last:
         fault(cpu, SS if s == S.SS else GP, cpu.external)
-    return (segment.base + offset) & 0xFFFFFFFF
+    linear = (segment.base + offset) & 0xFFFFFFFF
+    if cpu.mode & S.ALIGN and linear & misaligned(size):
+        fault(cpu, AC, 0)
+    return linear
 
 
 # PAGES
@@ -100,7 +111,7 @@ def fill(cpu, linear, size, write, user):
     physical = translate(cpu, linear, write, user)
     page = physical >> 12
     frame = peek(cpu.read_frame + 4 * page, 4)
-    if frame == 0 or (write and peek(cpu.write_frame + 4 * page, 4) != frame):
+    if frame == 0 or (write and peek(cpu.write_frame + 4 * page, 4) != frame) or is_watched(cpu, linear):
         return DEVICE
     if write:
         mark_dirty(cpu, page)
@@ -180,8 +191,10 @@ def read_slowly(cpu, linear, size, user):
     if (linear & 4095) + size <= 4096:
         if fill(cpu, linear, size, 0, user) == DONE:
             return peek(host_address(cpu, linear, size, 0, user), size)
+        note_access(cpu, linear, size, 0)
         return device_read(cpu, translate(cpu, linear, 0, user), size)
     n, v = 4096 - (linear & 4095), 0
+    note_access(cpu, linear, size, 0)
     first, second = translate(cpu, linear, 0, user), translate(cpu, (linear + n) & 0xFFFFFFFF, 0, user)
     for i in range(size):
         v |= device_read(cpu, first + i if i < n else second + i - n, 1) << 8 * i
@@ -203,8 +216,10 @@ def write_slowly(cpu, linear, size, v, user):
         if fill(cpu, linear, size, 1, user) == DONE:
             poke(host_address(cpu, linear, size, 1, user), size, v)
         else:
+            note_access(cpu, linear, size, 1)
             device_write(cpu, translate(cpu, linear, 1, user), size, v)
         return
+    note_access(cpu, linear, size, 1)
     n = 4096 - (linear & 4095)
     first, second = translate(cpu, linear, 1, user), translate(cpu, (linear + n) & 0xFFFFFFFF, 1, user)
     for i in range(size):
@@ -266,6 +281,14 @@ def push(cpu, sp, size, v):
     sp = (sp - size) & 0xFFFFFFFF
     store(cpu, S.SS, stack_offset(cpu, sp), size, v)
     return sp
+
+
+@kernel
+def can_push(cpu, sp, size, n):
+    """#SS or #PF now if n pushes would fault."""
+    for _ in range(n):
+        sp = (sp - size) & 0xFFFFFFFF
+        probe(cpu, logical(cpu, S.SS, stack_offset(cpu, sp), size, 1), size, 1, is_user(cpu))
 
 
 @kernel

@@ -13,6 +13,7 @@ from . import decode as D
 from . import state as S
 from .access import bits_between
 from .code import ARENA, BLOCKS, BUCKETS, COLD_AT, LONGEST_BLOCK, PLAN, RECORDS
+from .debug import may_break
 from .exceptions import GP, UD, fault
 from .fetch import fetch, fetch_page
 from .forms import SPECIAL_NAMES
@@ -25,7 +26,8 @@ from .stencils import CONSTANT, CONT, EXIT0, HERE, HOLE0, TAKEN
 # numbers of special handlers, and of exits
 HEAD, GOTO, HOP, TO_PYTHON, KERNEL = (SPECIAL_NAMES.index(n) for n in ("head", "goto", "hop", "python", "kernel"))
 EA16, EA32 = SPECIAL_NAMES.index("ea16_None"), SPECIAL_NAMES.index("ea32_None")
-LAST_EA = SPECIAL_NAMES.index("segment_ea32_3")
+LAST_EA = SPECIAL_NAMES.index("align_ea32_3")
+ALIGN_EA16, ALIGN_EA32 = SPECIAL_NAMES.index("align_ea16_None"), SPECIAL_NAMES.index("align_ea32_None")
 SEGMENT_EA16, SEGMENT_EA32 = SPECIAL_NAMES.index("segment_ea16_None"), SPECIAL_NAMES.index("segment_ea32_None")
 LOAD_TMP16, LOAD_TMP32 = SPECIAL_NAMES.index("load_tmp16"), SPECIAL_NAMES.index("load_tmp32")
 POP_TO_MEMORY = SPECIAL_NAMES.index("pop_to_memory16_16")                 # then 16_32, 32_16, 32_32
@@ -125,12 +127,15 @@ def is_flat(mode, s):
 @kernel
 def put_address(t, k, mode, d, left, s, wide, scale, base, index, disp, size, write, linear):
     """The handler that computes an address: linear, checked against its segment, or a bare offset."""
-    if not linear or is_flat(mode, s):
+    if not linear or (is_flat(mode, s) and mode & S.ALIGN == 0):
         first = EA32 if wide else EA16
         k = put(t, k, t.special[first + scale], d, left, disp, base, index, 0)
         t.plan[k - 1].base = BASE0 + s * SEGMENT_STRIDE                    # whose it is, should the access wrap at 4 GiB
         return k
-    first = SEGMENT_EA32 if wide else SEGMENT_EA16
+    if mode & S.ALIGN:
+        first = ALIGN_EA32 if wide else ALIGN_EA16
+    else:
+        first = SEGMENT_EA32 if wide else SEGMENT_EA16
     k = put(t, k, t.special[first + scale], d, left, disp, base, index, 0)
     q = t.plan[k - 1]
     q.base = BASE0 + s * SEGMENT_STRIDE
@@ -203,7 +208,7 @@ def is_simple(d, r, mode, last):
     if r[D.FPU]:
         return mode & S.FPU != 0
     k = r[D.KERNEL]
-    if mode & S.UNPROTECTED == 0:
+    if mode & S.UNPROTECTED == 0 or mode & S.ALIGN:
         return False
     if k == CLI_KERNEL:
         return mode & S.V86 == 0
@@ -267,7 +272,7 @@ def translate(cpu, t, eip, physical, cap, keep):
     while n < cap and n < LONGEST_BLOCK and used < room:
         d = t.d[n]
         limit_left = cpu.segment[S.CS].limit - p + 1
-        if n > 0 and limit_left <= 0:
+        if n > 0 and (limit_left <= 0 or (mode & S.BREAKS and may_break(cpu, p))):
             break
         got = fetch(cpu, p, t.source, False)
         answer = D.decode(t.source, got, 1 if mode & S.D32 else 0, 1 if mode & S.B32 else 0, t.look, t.rows, d)

@@ -13,7 +13,8 @@ from . import state as S
 from .access import DEVICE, DONE, device_read, device_write, fill, is_user
 from .attend import attend
 from .code import CODE, LONGEST_BLOCK
-from .exceptions import DB, DIVIDE, GP, NEEDS_PYTHON, SS
+from .debug import breaks_here, may_break, note_access, trap_due
+from .exceptions import AC, DIVIDE, GP, NEEDS_PYTHON, SS
 from .fetch import fetch_page
 from .isa import flags as F
 from .kernels import ends_single_step
@@ -125,6 +126,7 @@ def begin_bounce(cpu, t, at, linear, size, write, user):
         second = try_physical(cpu, (linear + n) & 0xFFFFFFFF, write, user)
     if first == FAULTED or second == FAULTED:
         return FAULTED
+    note_access(cpu, linear, size, write)
     into = at
     if num(r.left) != TWIN:
         into = twin_of(cpu, t, at)
@@ -255,9 +257,14 @@ def remember(cpu, t, rec):
 
 
 @kernel
+def may_stop(cpu):
+    return cpu.mode & S.BREAKS != 0 and may_break(cpu, cpu.eip)
+
+
+@kernel
 def locate(cpu, t, alone):
-    """A record to enter at CS:EIP, or FAULTED.  cpu.found: KEPT (a block that may be linked), APART (one across two pages), or
-    SCRATCH (cut to one instruction or to the budget, to be forgotten)."""
+    """A record to enter at CS:EIP, or FAULTED.  cpu.found: KEPT (a block that may be linked), APART (one across two pages, or on a
+    breakpoint), or SCRATCH (cut to one instruction or to the budget, to be forgotten)."""
     physical = try_find(cpu)
     if physical == FAULTED:
         return FAULTED
@@ -266,13 +273,13 @@ def locate(cpu, t, alone):
         B.drop(t, b)
         b = 0
     if b and t.blocks[b].n <= cpu.budget:
-        cpu.found = APART if t.blocks[b].second >= 0 else KEPT
+        cpu.found = APART if t.blocks[b].second >= 0 or may_stop(cpu) else KEPT
         return t.blocks[b].rec
     if alone or b or cpu.budget < LONGEST_BLOCK:
         cpu.found = SCRATCH
         return try_translate(cpu, t, physical, 1 if alone else cpu.budget, False)
     rec = try_translate(cpu, t, physical, LONGEST_BLOCK, True)
-    cpu.found = APART if t.blocks[t.nblock - 1].of else KEPT
+    cpu.found = APART if t.blocks[t.nblock - 1].of or may_stop(cpu) else KEPT
     return rec
 
 
@@ -298,20 +305,26 @@ def run(cpu, t):
                 link = forward = -1
                 if why != GO_ON:
                     return why
-            else:
+            elif cpu.mode & S.BREAKS == 0:
                 cpu.shadow = 0                          # nothing waits for the end of it
             if B.full(t) or crowded:
                 B.flush(cpu, t)
                 link, forward, crowded = -1, -1, False
             if cpu.moved:
                 find_context(cpu)
-            stepping = cpu.eflags & F.TF != 0
+            stepping, held_off = cpu.eflags & F.TF != 0, cpu.eflags & F.RF
+            if breaks_here(cpu):
+                link = forward = -1
+                if not raise_exception(cpu):
+                    return TRIPLE_FAULT
+                continue
+            alone = stepping or cpu.shadow != 0 or cpu.hits != 0
             jump = cpu.jumps[cpu.eip & (S.JUMPS_SIZE - 1)]
-            if jump.tag == cpu.context | cpu.eip and link < 0 and forward < 0 and not (stepping or cut) and cpu.shadow == 0:
+            if jump.tag == cpu.context | cpu.eip and link < 0 and forward < 0 and not (alone or cut):
                 at = jump.code
             else:
                 records, hot, cold = t.nrec, t.hot, t.cold
-                rec = locate(cpu, t, stepping or cpu.shadow != 0)
+                rec = locate(cpu, t, alone)
                 if rec == FAULTED:
                     link = forward = -1
                     if not raise_exception(cpu):
@@ -329,11 +342,12 @@ def run(cpu, t):
                         B.jump_at(t, t.records[forward].code, t.records[rec].code)
                     remember(cpu, t, rec)
                 link = forward = -1
-                if cpu.shadow:
-                    cpu.shadow = 0
-                    cpu.attention = 1                   # what waits may come after this instruction
+            cpu.eflags &= ~F.RF
+            if cpu.shadow:
+                cpu.shadow = 0
+                cpu.attention = 1                       # what waits may come after this instruction
         context = cpu.context
-        if records >= 0 or cpu.bounced:
+        if records >= 0 or cpu.bounced or cpu.hits:
             cpu.context = NO_CONTEXT                    # jumps out of here come back here
         why = go(cpu, t, at)
         cpu.context = context
@@ -345,7 +359,7 @@ def run(cpu, t):
         twin = left == TWIN
         if twin:
             left = 1
-        faulted, stepped, number = False, stepping, -1
+        faulted, stepped, done, number = False, stepping, True, -1
         if cpu.bounced:
             end_bounce(cpu, t, why == R.LINK or why == R.INDIRECT)
         if why == R.LINK:
@@ -356,7 +370,7 @@ def run(cpu, t):
             pass                                        # EIP is in the state
         elif why == R.OUT_OF_BUDGET or why == R.GONE:
             cpu.eip = num(r.eip)
-            stepped = False
+            done = False
             if why == R.GONE:
                 forward = at
         elif why == R.KERNEL or why == R.FPU:           # of the second kind there is more in the block
@@ -369,6 +383,7 @@ def run(cpu, t):
                 cpu.budget += 1
                 stepped = stepping and cpu.vector == AGAIN         # an iteration is a step too
                 if cpu.vector == NEEDS_PYTHON:
+                    cpu.eflags |= held_off
                     return PYTHON_STEP
                 faulted = cpu.vector != AGAIN           # TF traps after each element of a repeated instruction
         elif why == R.READ or why == R.WRITE:
@@ -386,6 +401,7 @@ def run(cpu, t):
             cpu.eip = num(r.eip)
             if answer != FAULTED and B.full(t):         # no room for a twin: once more, from a fresh block
                 crowded = True
+                cpu.eflags |= held_off
                 continue
             if answer != FAULTED:
                 answer = begin_bounce(cpu, t, at, linear, size, write, user)
@@ -399,17 +415,21 @@ def run(cpu, t):
             cpu.eip = num(r.eip)
             cpu.budget += left
             if why == R.TO_PYTHON:
+                cpu.eflags |= held_off
                 return PYTHON_STEP
             faulted = True
             cpu.error = 0
             cpu.vector = GP
             if why == R.DIVIDE_ERROR:
                 cpu.vector = DIVIDE
+            elif why == R.MISALIGNED:
+                cpu.vector = AC
             elif why == R.SEGMENT_FAULT and num(r.base) == SS_BASE:
                 cpu.vector = SS
-        if not faulted and stepped and cpu.shadow != S.AFTER_MOV_SS and not ends_single_step(number):
-            cpu.dr[6] |= 0x4000
-            cpu.vector, cpu.error, faulted = DB, 0, True
+        if faulted:
+            cpu.hits = 0
+        elif done:
+            faulted = trap_due(cpu, stepped and not ends_single_step(number))
         if faulted:
             link = forward = -1
             if not raise_exception(cpu):

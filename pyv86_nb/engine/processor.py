@@ -16,6 +16,7 @@ from . import code as C
 from . import segmentation as SEG
 from . import state as S
 from .bus import NEVER, burst
+from .debug import set_debug
 from .exceptions import NAMES, Fault
 from .interrupt import eflags
 from .isa import flags as F
@@ -354,7 +355,7 @@ class Processor:
                 raise ValueError(f"{name} = {value:#x} sets bits that are reserved on this processor") from None
             flush_address_space(cpu)
         elif name[:2] == "dr" and name[2:] in "01234567":
-            cpu.dr[int(name[2:])] = value
+            set_debug(cpu, int(name[2:]), value)
         else:
             raise AttributeError(f"there is no register {name!r} that can be written")
         SEG.update_mode(cpu)

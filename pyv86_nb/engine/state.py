@@ -48,7 +48,7 @@ CPU = np.dtype([
     ("fop", I8), ("fip", I8), ("fcs", I8), ("fdp", I8), ("fds", I8),
     # SSE, SDM vol. 1, 10.2: each XMM register is two words, the low one first
     ("xmm", I8, (16,)), ("mxcsr", I8),
-    ("halted", I8), ("shadow", I8), ("shut_down", I8), ("a20", I8), ("nmi_pending", I8), ("nmi_masked", I8),
+    ("halted", I8), ("shadow", I8), ("hits", I8), ("shut_down", I8), ("a20", I8), ("nmi_pending", I8), ("nmi_masked", I8),
     # time: `end` is the tick at which the budget is 0; extra counts ticks that are not retired instructions
     ("budget", I8), ("end", I8), ("target", I8), ("extra", I8),
     # an exception on its way
@@ -103,7 +103,7 @@ CODE, DIRTY, SLOW = 1, 2, 4                             # translated blocks here
 
 # the mode bits of a block's key; the CS limit is above them.  UNPROTECTED: real or VM86 mode, where a load of a data segment moves
 # its base and nothing else.  FPU: x87 instructions need no look at CR0 and no look for exceptions, which are all masked.
-# SSE: the system has enabled it
+# SSE: the system has enabled it.  BREAKS: there are code breakpoints.  ALIGN: operands must be aligned
 D32, B32, FLAT_ES, FLAT_SS, FLAT_DS, V86, PAGED, A20, UNPROTECTED, FPU, SSE = (1 << i for i in range(11))
-LIMIT_SHIFT = 16
+BREAKS, ALIGN, LIMIT_SHIFT = 1 << 14, 1 << 15, 16
 FLAT_LIMIT = 0xFFFFFFFF

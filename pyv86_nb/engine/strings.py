@@ -6,7 +6,8 @@ repeated instruction takes a tick; when the ticks of the slice are used up the i
     elements are done while   count > 0 and budget >= 0      (the budget is that after the instruction itself)
     it is finished if         count = 0 and budget >= 0
 
-With TF set one element is done: the trap comes after each of them (vol. 3, 17.3.1.4).
+With TF set one element is done: the trap comes after each of them (vol. 3, 17.3.1.4).  So it is of one that hits a breakpoint.
+An instruction to be begun again has RF set, so that a breakpoint on it is not met again (17.3.1.1).
 """
 from numba.extending import register_jitable as kernel
 
@@ -55,9 +56,10 @@ def early(cpu):
 @kernel
 def finish(cpu, over):
     """Leave the instruction: done, or to be begun again."""
-    if over and cpu.eflags & F.TF:
+    if over and (cpu.eflags & F.TF or cpu.hits):
         early(cpu)                                      # the trap is one of the instruction, not of one begun again for nothing
     if cpu.repeat and not (over and cpu.budget >= 0):
+        cpu.eflags |= F.RF
         fault(cpu, AGAIN, 0)
 
 
@@ -65,7 +67,7 @@ def finish(cpu, over):
 def running(cpu, left):
     """left: what the count was at the beginning."""
     count = index(cpu, S.ECX)
-    return count != 0 and cpu.budget >= 0 and (count == left or cpu.eflags & F.TF == 0)
+    return count != 0 and cpu.budget >= 0 and (count == left or not (cpu.eflags & F.TF or cpu.hits))
 
 
 @kernel
@@ -259,7 +261,7 @@ def burst(cpu, size, reading):
     if here == 0:
         return 0
     if reading:
-        n = min(n, window_left(cpu, linear) // size)
+        n = min(n, room_from(cpu, linear) // size)
     n = io(cpu, BURST_READ if reading else BURST_WRITE, cpu.reg[S.EDX] & 0xFFFF | n << 16, size, here)
     if n:
         cpu.reg[register] = advance(cpu, register, n * size)
