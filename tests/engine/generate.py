@@ -322,6 +322,8 @@ def undefined(row, count, w):
         return F.MASK
     if n in ("bsf", "bsr"):
         return F.MASK & ~F.ZF
+    if n == "lzcnt":
+        return F.MASK & ~(F.CF | F.ZF)
     if n in ("bt", "bts", "btr", "btc"):
         return F.MASK & ~(F.CF | F.ZF)
     if n in ("daa", "das"):
@@ -384,7 +386,7 @@ def sequence(rng, world, n):
                 continue
         if case.undefined and (row.name in READERS or row.name in SHIFTS):
             continue
-        if row.kernel == "pop_segment" or row.encoding in ("F6 /1", "F7 /1") or row.name in ("smsw", "mov_from_control", "cmpxchg8b"):
+        if row.kernel == "pop_segment" or row.encoding in ("F6 /1", "F7 /1") or row.name in ("smsw", "mov_from_control", "cmpxchg8b", "popcnt", "lzcnt", "movbe", "nop"):
             continue                                     # where Unicorn's state is not good to go on from
         if row.name in STRINGS or row.name in ("shld", "shrd", "bsf", "bsr", "mov_segment", "enter", "lldt", "popf"):
             continue

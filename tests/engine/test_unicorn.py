@@ -11,6 +11,7 @@ between the tiers to the bit; one of them is compared with Unicorn.   Where it w
     alignment           of operands of 16 bytes: it does not look;   CLFLUSH is nothing to it
     MXCSR               it takes reserved bits, and sets no flags;   CMPPS with a predicate above 7 is #UD to it, the processor cuts it
     RCPPS, RSQRTPS      it computes exactly: test_sse.py has the bound
+    0F 18, a register   reserved for hints, #UD to it;   POPCNT, LZCNT, MOVBE are 32 bits wide in 16-bit code, and VIF is lost: no VME
     MASKMOVDQU          touches nothing but the bytes that are chosen (the manual leaves it open; ours asks for all 16)
     self-modification   of the instruction itself: it begins again
     ARPL                it writes the operand even if it does not change; before a fault on the second of two pages ours
@@ -111,6 +112,8 @@ def differences(got, want, case, memory):
         return None
     if any(r.name in APPROXIMATE for r in case.rows) or (vector == 6 and any(r.name[:3] == "cmp" and r.bits for r in case.rows)):
         return None
+    if vector == 6 and any(r.name == "nop" for r in case.rows):
+        return None
     if len(case.rows) > 1 and any(r.name == "stmxcsr" for r in case.rows):
         return None
     names = {14: "#PF", 8: "#PF", 13: "#GP", 12: "#SS", 6: "#UD", 0: "#DE", 5: "#BR", 11: "#NP", 10: "#TS", 4: "#OF", 3: "#BP", 1: "#DB"}
@@ -126,7 +129,7 @@ def differences(got, want, case, memory):
     undefined = case.undefined if vector is None else case.ever
     if len(case.rows) > 1 and vector is not None:
         rotates = True                                   # they are compared after the instructions before the fault
-    if (got[2] ^ want[2]) & ~undefined & ~F.RF and not rotates:
+    if (got[2] ^ want[2]) & ~undefined & ~(F.RF | F.VIF | F.VIP) and not rotates:
         out.append(("eflags", hex(got[2]), hex(want[2]), hex(case.undefined)))
     both = {got[4] & ~4095, want[4] & ~4095} == {0x25000, 0x26000} or any(r.name in ("cmps", "pusha") for r in case.rows)
     if ours and ours.startswith("#PF") and got[4] != want[4] and not both:
