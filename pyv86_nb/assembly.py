@@ -19,7 +19,7 @@ from .devices.clock import Clock
 from .devices.ide_drive import ATA, ATAPI, NO_DRIVE
 from .devices.vga import Vga
 from .engine import irq_trace, reasons
-from .engine.memory import PhysicalMemory
+from .engine.memory import PAGE, PhysicalMemory
 from .engine.processor import Processor, native_refused
 from .media import hard_disk
 from .media.elf import Symbols
@@ -115,6 +115,28 @@ class Machine:
 
     def close(self) -> None:
         self.outgoing = [bytearray() for _ in range(SERIAL_LINES)]
+
+    # MEMORY, the windows of devices included
+
+    def read(self, address: int, n: int) -> bytes:
+        """n bytes as a read of the processor would show them; nothing changes by it."""
+        out = bytearray(self.memory.read(address, n))
+        for region, first, last in self._windows(address, n):
+            out[first - address:last - address] = self.board.look(region, first, last - first)
+        return bytes(out)
+
+    def write(self, address: int, data: bytes) -> None:
+        """Bytes as the processor would write them, one by one."""
+        self.memory.write(address, data)
+        for region, first, last in self._windows(address, len(data)):
+            for i in range(first, last):
+                self.board.memory_write(region, i, 1, data[i - address])
+
+    def _windows(self, address: int, n: int) -> list[tuple[int, int, int]]:
+        """(region, first, last) of what lies in device windows."""
+        pages = range(address // PAGE, (address + n + PAGE - 1) // PAGE)
+        found = [(int(self.memory.region[p]) - 1, p * PAGE) for p in pages if self.memory.region[p]]
+        return [(region, max(at, address), min(at + PAGE, address + n)) for region, at in found]
 
     # CODE
 

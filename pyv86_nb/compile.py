@@ -1,6 +1,6 @@
 """The first start: everything that is compiled, by processes of their own, side by side.
 
-    python -m pyv86_nb.compile kernels                  # one part, into the cache
+    echo kernels | python -m pyv86_nb.compile           # one part, into the cache
     prepare()                                           # all that is missing; a moment when nothing is
 
 Parts: the handlers of the native and the threaded tier, the loop, the kernels, the chips of the board, its wires.  Later starts load object files.
@@ -8,6 +8,7 @@ Parts: the handlers of the native and the threaded tier, the loop, the kernels, 
 import os
 import subprocess
 import sys
+import threading
 import time
 from collections.abc import Callable
 
@@ -39,35 +40,48 @@ def build(part: str) -> None:
 
 
 def prepare(tier: str = "native", progress: Callable[[int, int, str], None] | None = None) -> None:
-    """Compile what is missing, the largest first, as many at a time as there are processors.  progress(done, total, what) is
-    told about four times a second, in seconds that such things usually take."""
-    wanted = sorted(missing(tier), key=lambda p: -TYPICAL[p])
-    if not wanted:
+    """Compile what is missing, the largest first, by as many processes as there are processors.  progress(done, total, what) is
+    told several times a second, in seconds that such things usually take."""
+    waiting = sorted(missing(tier), key=lambda p: -TYPICAL[p])
+    if not waiting:
         return
     progress = progress or cache.progress or (lambda done, total, what: None)
     processors = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-    total, begun, failed = sum(TYPICAL[p] for p in wanted), time.monotonic(), []
-    running: dict[str, subprocess.Popen[bytes]] = {}
-    waiting = list(wanted)
-    while waiting or running:
-        while waiting and len(running) < processors:
-            part = waiting.pop(0)
-            command = [sys.executable, "-m", "pyv86_nb.compile", part]
-            try:
-                running[part] = subprocess.Popen(command, env={**os.environ, cache.LEAN: "1", **_path()}, stdin=subprocess.DEVNULL,
-                                                 stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
-            except OSError:
-                failed.append(part)
+    total, begun, running = sum(TYPICAL[p] for p in waiting), time.monotonic(), set[str]()
+    workers = [threading.Thread(target=_worker, args=(waiting, running), daemon=True) for _ in range(min(processors, len(waiting)))]
+    speed = min(processors, 2)
+    for w in workers:
+        w.start()
+    while any(w.is_alive() for w in workers):
         time.sleep(0.1)
-        for part, child in list(running.items()):
-            if child.poll() is not None:
-                del running[part]
-                if child.returncode:
-                    failed.append(part)
-        progress(min(int((time.monotonic() - begun) * 2), total - 1), total, "compiling " + ", ".join([*running, *waiting]))
-    for part in failed:                                 # where no process can be started, and to show what is wrong
+        progress(min(int((time.monotonic() - begun) * speed), total - 1), total, "compiling " + ", ".join([*running, *waiting]))
+    for part in missing(tier):                          # where no process can be started, and to show what is wrong
         build(part)
     progress(total, total, "ready")
+
+
+def _worker(waiting: list[str], running: set[str]) -> None:
+    """One process, which is given parts until none waits: what it has compiled for one it need not compile for the next."""
+    command = [sys.executable, "-m", "pyv86_nb.compile"]
+    try:
+        child = subprocess.Popen(command, env={**os.environ, cache.LEAN: "1", **_path()}, text=True,
+                                 stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL)
+    except OSError:
+        return
+    with child:
+        assert child.stdin and child.stdout
+        try:
+            while waiting:
+                part = waiting.pop(0)
+                running.add(part)
+                child.stdin.write(part + "\n")
+                child.stdin.flush()
+                done = child.stdout.readline()
+                running.discard(part)
+                if not done:
+                    return
+        except (OSError, IndexError):                   # the process has ended; another worker was quicker
+            return
 
 
 def _path():
@@ -77,4 +91,6 @@ def _path():
 
 
 if __name__ == "__main__":
-    build(sys.argv[1])
+    for line in sys.stdin:
+        build(line.strip())
+        print(line.strip(), flush=True)

@@ -21,7 +21,8 @@ class Memory:
     """Guest-physical memory.
 
     A slice inside RAM is a view while the machine stands still, and a copy of the moment while it runs; a slice that touches ROM or devices
-    is a copy of what a read there shows (FFh where nobody answers).  All are read-only: assignment is how memory is written.
+    is a copy of what a read there shows (the VGA its planes, and nobody FFh), without the read's side effects.  All are read-only:
+    assignment is how memory is written.
     """
 
     def __init__(self, vm: VM) -> None:
@@ -35,7 +36,7 @@ class Memory:
     def __getitem__(self, where: int | slice) -> Any:
         first, last, step = extent(where, len(self))
         with self._vm._at_rest() as machine:
-            out = piece(machine.memory, first, last, copy=self._vm.running)
+            out = piece(machine, first, last, copy=self._vm.running)
         return int(out[0]) if isinstance(where, int) else out[::step]
 
     def __setitem__(self, where: int | slice, data: Any) -> None:
@@ -53,14 +54,14 @@ class Memory:
         """n bytes from physical address addr on; FFh where nobody answers."""
         first, last, _ = extent(slice(addr, addr + n), len(self))
         with self._vm._at_rest() as machine:
-            return bytes(piece(machine.memory, first, last, copy=False))
+            return bytes(piece(machine, first, last, copy=False))
 
     def write(self, addr: int, data: Any) -> None:
         """Write bytes at physical address addr; writes to ROM vanish, as on the bus."""
         raw = octets(data)
         extent(slice(addr, addr + len(raw)), len(self))
         with self._vm._at_rest("memory", addr, raw) as machine:
-            machine.memory.write(addr, raw)
+            machine.write(addr, raw)
 
     @property
     def virtual(self) -> Virtual:
@@ -86,7 +87,7 @@ class Virtual:
         out = np.empty(last - first, np.uint8)
         with self._vm._at_rest() as machine:
             for at, physical, n in self._pages(first, last):
-                out[at:at + n] = piece(machine.memory, physical, physical + n, copy=False)
+                out[at:at + n] = piece(machine, physical, physical + n, copy=False)
         out.flags.writeable = False
         return int(out[0]) if isinstance(where, int) else out[::step]
 
@@ -109,11 +110,11 @@ class Virtual:
             at += n
 
 
-def piece(memory: Any, first: int, last: int, copy: bool) -> np.ndarray:
+def piece(machine: Any, first: int, last: int, copy: bool) -> np.ndarray:
     """Bytes [first, last) of physical memory: a view of RAM where that is what lies there."""
-    ram = memory.ram
+    ram = machine.memory.ram
     plain = last <= 0xA0000 or 0x100000 <= first and last <= ram.size
-    out = ram[first:last] if plain and last <= ram.size else np.frombuffer(memory.read(first, last - first), np.uint8)
+    out = ram[first:last] if plain and last <= ram.size else np.frombuffer(machine.read(first, last - first), np.uint8)
     out = out.copy() if copy and out.base is not None else out.view()
     out.flags.writeable = False
     return out

@@ -1,8 +1,11 @@
 """Memory as an instruction sees it: logical addresses to linear ones, linear ones through the TLB.
 
-A TLB entry says that the page at `read` (`write`) is plain memory at host = linear + entry.host.  The tag is compared
-with the page of the access's *last* byte, the index comes from its first: an access across pages never hits.  Where code was
-translated from the page, writes pass only in a *window* of it, an aligned block of lines without code.
+A TLB entry says that the page at `read` is plain memory at host = linear + entry.host.  The tag is compared with the page of
+the access's *last* byte, the index comes from its first: an access across pages never hits.  Writes pass where they lie
+among the `room` bytes from `first` on: the page, or where code was translated from it, the stretch between two pieces of code.
+
+         |.....code.......data..........code.....|      a page: DOS and the BIOS keep their variables beside their code
+                   first ^---- room ----^
 Each host address comes from a frame of `PhysicalMemory`, so it lies in the host buffer with its whole page.
 
 The TLB has a part for each `who` of paging.py.
@@ -10,28 +13,38 @@ The TLB has a part for each `who` of paging.py.
 from numba.extending import register_jitable as kernel
 
 from . import state as S
-from .exceptions import GP, SS, fault
+from .debug import is_watched, note_access
+from .exceptions import AC, GP, SS, fault
 from .isa import flags as F
 from .paging import MAY_WRITE, note_stale, translate
 from .raw import MEMORY_READ, MEMORY_WRITE, REGION_SHIFT, io, peek, poke
 
 DONE, DEVICE, WATCHED = range(3)                        # what `fill` says
-WHOLE_PAGE, WIDEST = 0xFFFFF000, 16                     # what a TLB entry compares at most; bytes of the widest access
 
 
 # SEGMENTS
 
 @kernel
+def misaligned(size):
+    """Address bits that must be 0 for an operand of this size (vol. 3, table 6-7), the largest power of two in it.  Also read by
+    handlers, of which `size` is the word `last` and one."""
+    return (size ^ size - 1) >> 1 & 15
+
+
+@kernel
 def logical(cpu, s, offset, size, write):
     """The linear address of `size` bytes at s:offset; #SS or #GP beyond the limit or against the rights.  The error code is 0,
-    or EXT alone where an exception or interrupt was being delivered."""
+    or EXT alone where an exception or interrupt was being delivered.  #AC where alignment is checked."""
     segment = cpu.segment[s]
     first, last = segment.read.first, segment.read.last
     if write:
         first, last = segment.write.first, segment.write.last
     if offset < first or offset + size - 1 > last:
         fault(cpu, SS if s == S.SS else GP, cpu.external)
-    return (segment.base + offset) & 0xFFFFFFFF
+    linear = (segment.base + offset) & 0xFFFFFFFF
+    if cpu.mode & S.ALIGN and linear & misaligned(size):
+        fault(cpu, AC, 0)
+    return linear
 
 
 # PAGES
@@ -44,10 +57,10 @@ def bits_between(first, last):
 
 @kernel
 def overlaps_code(cpu, physical, size):
-    """Whether translated code covers any of the lines (within one page)."""
-    first, last = physical >> S.LINE, (physical + size - 1) >> S.LINE
+    """Whether translated code covers any of the bytes (within one page)."""
+    first, last = physical, physical + size - 1
     for word in range(first >> 6, (last >> 6) + 1):
-        if peek(cpu.code_lines + 8 * word, 8) & bits_between(max(first - 64 * word, 0), min(last - 64 * word, 63)):
+        if peek(cpu.code_bits + 8 * word, 8) & bits_between(max(first - 64 * word, 0), min(last - 64 * word, 63)):
             return True
     return False
 
@@ -60,20 +73,35 @@ def mark_dirty(cpu, page):
 
 
 @kernel
-def free_window(cpu, physical, size):
-    """The mask of the largest aligned block of the page around the access that no translated code touches, or 0.  The bytes
-    before it are free too: the end of an access is what is compared, and it may begin there."""
-    last = physical + size - 1
-    window, n = 0, 1 << S.LINE
-    while n <= 2048:
-        start = physical & ~(n - 1)
-        before = WIDEST - 1 if start & 4095 else 0
-        if last < start + n:
-            if overlaps_code(cpu, start - before, n + before):
-                return window
-            window = 0xFFFFFFFF & ~(n - 1)
-        n += n
-    return window
+def free_before(cpu, physical):
+    """The first byte of the stretch without translated code that ends before here, in this page."""
+    word = physical >> 6
+    bits = peek(cpu.code_bits + 8 * word, 8) & ((1 << (physical & 63)) - 1)
+    while bits == 0:
+        if word & (S.CODE_WORDS - 1) == 0:
+            return word << 6
+        word -= 1
+        bits = peek(cpu.code_bits + 8 * word, 8)
+    n = 63
+    while bits >> n & 1 == 0:
+        n -= 1
+    return (word << 6) + n + 1
+
+
+@kernel
+def free_after(cpu, physical):
+    """The first byte with translated code from here on, or the end of the page."""
+    word = physical >> 6
+    bits = peek(cpu.code_bits + 8 * word, 8) & ~((1 << (physical & 63)) - 1)
+    while bits == 0:
+        word += 1
+        if word & (S.CODE_WORDS - 1) == 0:
+            return word << 6
+        bits = peek(cpu.code_bits + 8 * word, 8)
+    n = 0
+    while bits >> n & 1 == 0:
+        n += 1
+    return (word << 6) + n
 
 
 @kernel
@@ -83,23 +111,24 @@ def fill(cpu, linear, size, write, user):
     physical = translate(cpu, linear, write, user)
     page = physical >> 12
     frame = peek(cpu.read_frame + 4 * page, 4)
-    if frame == 0 or (write and peek(cpu.write_frame + 4 * page, 4) != frame):
+    if frame == 0 or (write and peek(cpu.write_frame + 4 * page, 4) != frame) or is_watched(cpu, linear):
         return DEVICE
     if write:
         mark_dirty(cpu, page)
     entry = cpu.tlb[(linear >> 12 & (S.TLB_SIZE - 1)) + user * S.TLB_SIZE]
     entry.read = linear & 0xFFFFF000
     entry.host = cpu.host + ((frame - 1) << 12) - (linear & 0xFFFFF000)
-    entry.write, entry.window = S.INVALID, WHOLE_PAGE
+    entry.first, entry.room = linear & 0xFFFFF000, 0
     flags = peek(cpu.page_flags + page, 1)
     if flags & S.DIRTY and entry.physical & MAY_WRITE and peek(cpu.write_frame + 4 * page, 4) == frame:
         if flags & S.CODE == 0:
-            entry.write = linear & 0xFFFFF000
+            entry.room = 4096
         elif write:
-            window = free_window(cpu, physical, size)
-            if window == 0:
+            if overlaps_code(cpu, physical, size):
                 return WATCHED
-            entry.write, entry.window = linear & window, window
+            first = free_before(cpu, physical)
+            entry.first = (linear & 0xFFFFF000) + (first & 4095)
+            entry.room = free_after(cpu, physical) - first
     return DONE
 
 
@@ -107,16 +136,18 @@ def fill(cpu, linear, size, write, user):
 def host_address(cpu, linear, size, write, user):
     """Where `size` bytes are, or 0 when the TLB does not say."""
     entry = cpu.tlb[(linear >> 12 & (S.TLB_SIZE - 1)) + user * S.TLB_SIZE]
-    last = linear + size - 1
-    hit = entry.write == last & entry.window if write else entry.read == last & 0xFFFFF000
+    if write:
+        hit = (linear - entry.first & 0xFFFFFFFF) + size <= entry.room
+    else:
+        hit = entry.read == linear + size - 1 & 0xFFFFF000
     return entry.host + linear if hit else 0
 
 
 @kernel
-def window_left(cpu, linear):
+def room_from(cpu, linear):
     """How many bytes from here on may be written after `host_address` has said yes to the first."""
-    block = (~cpu.tlb[(linear >> 12 & (S.TLB_SIZE - 1)) + is_user(cpu) * S.TLB_SIZE].window & 0xFFFFFFFF) + 1
-    return block - (linear & (block - 1))
+    entry = cpu.tlb[(linear >> 12 & (S.TLB_SIZE - 1)) + is_user(cpu) * S.TLB_SIZE]
+    return entry.room - (linear - entry.first & 0xFFFFFFFF)
 
 
 @kernel
@@ -160,8 +191,10 @@ def read_slowly(cpu, linear, size, user):
     if (linear & 4095) + size <= 4096:
         if fill(cpu, linear, size, 0, user) == DONE:
             return peek(host_address(cpu, linear, size, 0, user), size)
+        note_access(cpu, linear, size, 0)
         return device_read(cpu, translate(cpu, linear, 0, user), size)
     n, v = 4096 - (linear & 4095), 0
+    note_access(cpu, linear, size, 0)
     first, second = translate(cpu, linear, 0, user), translate(cpu, (linear + n) & 0xFFFFFFFF, 0, user)
     for i in range(size):
         v |= device_read(cpu, first + i if i < n else second + i - n, 1) << 8 * i
@@ -183,8 +216,10 @@ def write_slowly(cpu, linear, size, v, user):
         if fill(cpu, linear, size, 1, user) == DONE:
             poke(host_address(cpu, linear, size, 1, user), size, v)
         else:
+            note_access(cpu, linear, size, 1)
             device_write(cpu, translate(cpu, linear, 1, user), size, v)
         return
+    note_access(cpu, linear, size, 1)
     n = 4096 - (linear & 4095)
     first, second = translate(cpu, linear, 1, user), translate(cpu, (linear + n) & 0xFFFFFFFF, 1, user)
     for i in range(size):
@@ -246,6 +281,14 @@ def push(cpu, sp, size, v):
     sp = (sp - size) & 0xFFFFFFFF
     store(cpu, S.SS, stack_offset(cpu, sp), size, v)
     return sp
+
+
+@kernel
+def can_push(cpu, sp, size, n):
+    """#SS or #PF now if n pushes would fault."""
+    for _ in range(n):
+        sp = (sp - size) & 0xFFFFFFFF
+        probe(cpu, logical(cpu, S.SS, stack_offset(cpu, sp), size, 1), size, 1, is_user(cpu))
 
 
 @kernel

@@ -5,6 +5,7 @@
 """
 from numba.extending import register_jitable as kernel
 
+from . import state as S
 from .isa import flags as F
 from .out_of_line import interrupt
 from .paging import flush_address_space
@@ -43,7 +44,7 @@ def attend(cpu):
         if pins >> NMI & 1 == 0:
             cpu.nmi_pending = 0
         waiting = pins >> INTR & 1 and cpu.eflags & F.IF
-        if cpu.shadow and not waiting:
+        if cpu.shadow and not waiting and cpu.mode & S.BREAKS == 0:
             cpu.shadow = 0
         if pins >> NMI & 1 and cpu.nmi_pending == 0 and cpu.nmi_masked == 0:
             cpu.nmi_pending, cpu.nmi_masked, cpu.halted = 1, 1, 0

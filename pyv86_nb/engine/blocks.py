@@ -13,6 +13,7 @@ from . import decode as D
 from . import state as S
 from .access import bits_between
 from .code import ARENA, BLOCKS, BUCKETS, COLD_AT, LONGEST_BLOCK, PLAN, RECORDS
+from .debug import may_break
 from .exceptions import GP, UD, fault
 from .fetch import fetch, fetch_page
 from .forms import SPECIAL_NAMES
@@ -25,7 +26,8 @@ from .stencils import CONSTANT, CONT, EXIT0, HERE, HOLE0, TAKEN
 # numbers of special handlers, and of exits
 HEAD, GOTO, HOP, TO_PYTHON, KERNEL = (SPECIAL_NAMES.index(n) for n in ("head", "goto", "hop", "python", "kernel"))
 EA16, EA32 = SPECIAL_NAMES.index("ea16_None"), SPECIAL_NAMES.index("ea32_None")
-LAST_EA = SPECIAL_NAMES.index("segment_ea32_3")
+LAST_EA = SPECIAL_NAMES.index("align_ea32_3")
+ALIGN_EA16, ALIGN_EA32 = SPECIAL_NAMES.index("align_ea16_None"), SPECIAL_NAMES.index("align_ea32_None")
 SEGMENT_EA16, SEGMENT_EA32 = SPECIAL_NAMES.index("segment_ea16_None"), SPECIAL_NAMES.index("segment_ea32_None")
 LOAD_TMP16, LOAD_TMP32 = SPECIAL_NAMES.index("load_tmp16"), SPECIAL_NAMES.index("load_tmp32")
 POP_TO_MEMORY = SPECIAL_NAMES.index("pop_to_memory16_16")                 # then 16_32, 32_16, 32_32
@@ -125,12 +127,15 @@ def is_flat(mode, s):
 @kernel
 def put_address(t, k, mode, d, left, s, wide, scale, base, index, disp, size, write, linear):
     """The handler that computes an address: linear, checked against its segment, or a bare offset."""
-    if not linear or is_flat(mode, s):
+    if not linear or (is_flat(mode, s) and mode & S.ALIGN == 0):
         first = EA32 if wide else EA16
         k = put(t, k, t.special[first + scale], d, left, disp, base, index, 0)
         t.plan[k - 1].base = BASE0 + s * SEGMENT_STRIDE                    # whose it is, should the access wrap at 4 GiB
         return k
-    first = SEGMENT_EA32 if wide else SEGMENT_EA16
+    if mode & S.ALIGN:
+        first = ALIGN_EA32 if wide else ALIGN_EA16
+    else:
+        first = SEGMENT_EA32 if wide else SEGMENT_EA16
     k = put(t, k, t.special[first + scale], d, left, disp, base, index, 0)
     q = t.plan[k - 1]
     q.base = BASE0 + s * SEGMENT_STRIDE
@@ -196,18 +201,19 @@ def plan_kernel(t, k, cpu, d, r, left):
 
 
 @kernel
-def is_simple(d, r, mode):
-    """Kernels that have handlers in some modes: x87 without unmasked exceptions; outside protected mode loads of ES, DS, FS, GS
-    (not of SS: interrupts wait for the instruction after that), and CLI in real mode."""
+def is_simple(d, r, mode, last):
+    """Kernels that have handlers in some modes: x87 without unmasked exceptions; outside protected mode loads of segment registers,
+    and CLI in real mode.  Interrupts wait for the instruction after a load of SS: within a block they do, and a load that is the
+    last of its block is done by the kernel."""
     if r[D.FPU]:
         return mode & S.FPU != 0
     k = r[D.KERNEL]
-    if mode & S.UNPROTECTED == 0:
+    if mode & S.UNPROTECTED == 0 or mode & S.ALIGN:
         return False
     if k == CLI_KERNEL:
         return mode & S.V86 == 0
     if k == MOV_SEGMENT_KERNEL or k == POP_SEGMENT_KERNEL:
-        return d[D.RA] == S.ES or S.DS <= d[D.RA] <= S.GS
+        return d[D.RA] == S.ES or S.DS <= d[D.RA] <= S.GS or (d[D.RA] == S.SS and not last)
     return k == LOAD_FAR_KERNEL and d[D.WI] == 1 and d[D.IMM] != S.SS
 
 
@@ -266,7 +272,7 @@ def translate(cpu, t, eip, physical, cap, keep):
     while n < cap and n < LONGEST_BLOCK and used < room:
         d = t.d[n]
         limit_left = cpu.segment[S.CS].limit - p + 1
-        if n > 0 and limit_left <= 0:
+        if n > 0 and (limit_left <= 0 or (mode & S.BREAKS and may_break(cpu, p))):
             break
         got = fetch(cpu, p, t.source, False)
         answer = D.decode(t.source, got, 1 if mode & S.D32 else 0, 1 if mode & S.B32 else 0, t.look, t.rows, d)
@@ -285,7 +291,7 @@ def translate(cpu, t, eip, physical, cap, keep):
         used += d[D.LEN]
         n += 1
         r = t.rows[d[D.ROW]]
-        if (r[D.ENDS] and not is_simple(d, r, mode)) or (d[D.ROW] == PUSHF_ROW and mode & S.V86):
+        if (r[D.ENDS] and not is_simple(d, r, mode, n == cap)) or (d[D.ROW] == PUSHF_ROW and mode & S.V86):
             break
     p &= 0xFFFFFFFF
     live_flags(t, n, mode)
@@ -311,7 +317,7 @@ def plan_block(cpu, t, n, eip, after_last):
         left, after = n - i, (d[D.EIP] + d[D.LEN]) & 0xFFFFFFFF
         e = r[D.ENDS]
         size = D.size_of(d, r)
-        if is_simple(d, r, mode):
+        if is_simple(d, r, mode, i + 1 == n):
             k = plan_simple(t, k, mode, d, r, left)
             i += 1
             continue
@@ -470,18 +476,17 @@ def register(t, physical, eip, mode, n, first, size, second):
 
 
 @kernel
-def set_lines(cpu, physical, size):
-    last = min(physical + size - 1, physical | 4095)
-    first, last = physical >> S.LINE, last >> S.LINE
+def set_bits_of_code(cpu, physical, size):
+    first, last = physical, min(physical + size - 1, physical | 4095)
     for word in range(first >> 6, (last >> 6) + 1):
-        at = cpu.code_lines + 8 * word
+        at = cpu.code_bits + 8 * word
         poke(at, 8, peek(at, 8) | bits_between(max(first - 64 * word, 0), min(last - 64 * word, 63)))
 
 
 @kernel
-def clear_lines(cpu, page):
-    for word in range(S.LINE_WORDS):
-        poke(cpu.code_lines + 8 * (page * S.LINE_WORDS + word), 8, 0)
+def clear_bits_of_code(cpu, page):
+    for word in range(S.CODE_WORDS):
+        poke(cpu.code_bits + 8 * (page * S.CODE_WORDS + word), 8, 0)
 
 
 @kernel
@@ -489,8 +494,8 @@ def watch(cpu, t, physical, size):
     """Code was translated from here: writes to the page must be looked at from now on."""
     page = physical >> 12
     poke(cpu.page_flags + page, 1, peek(cpu.page_flags + page, 1) | S.CODE)
-    forget_writes(cpu, page)                            # also those to a window of the page in which there was no code yet
-    set_lines(cpu, physical, size)
+    forget_writes(cpu, page)                            # also those to a stretch of the page in which there was no code yet
+    set_bits_of_code(cpu, physical, size)
 
 
 @kernel
@@ -500,8 +505,8 @@ def forget_writes(cpu, page):
     host = cpu.host + ((frame - 1) << 12)
     for i in range(3 * S.TLB_SIZE):
         entry = cpu.tlb[i]
-        if entry.write != S.INVALID and entry.host + (entry.write & 0xFFFFF000) == host:
-            entry.write = S.INVALID
+        if entry.host + (entry.first & 0xFFFFF000) == host:
+            entry.room = 0
 
 
 @kernel
@@ -527,7 +532,7 @@ def drop_written(cpu, t, physical, size):
     data between its code."""
     page = physical >> 12
     b, keep = num(t.page_first[page]), 0
-    clear_lines(cpu, page)
+    clear_bits_of_code(cpu, page)
     while b:
         k = t.blocks[b]
         following = k.next
@@ -535,7 +540,7 @@ def drop_written(cpu, t, physical, size):
             if k.physical < physical + size and physical < k.physical + k.size:
                 drop(t, b)
             else:
-                set_lines(cpu, k.physical, k.size)
+                set_bits_of_code(cpu, k.physical, k.size)
                 k.next = keep
                 keep = b
         b = following
@@ -564,7 +569,7 @@ def flush(cpu, t):
             t.buckets[bucket(k.physical, k.eip, k.mode)] = 0
         flags = peek(cpu.page_flags + page, 1)
         poke(cpu.page_flags + page, 1, flags & ~S.CODE)
-        clear_lines(cpu, page)
+        clear_bits_of_code(cpu, page)
     for i in range(S.JUMPS_SIZE):
         cpu.jumps[i].tag = -1
     t.nblock, t.nrec, t.hot, t.cold = 1, 1, t.hot0, COLD_AT

@@ -10,10 +10,11 @@ from . import blocks as B
 from . import decode as D
 from . import records as R
 from . import state as S
-from .access import DEVICE, DONE, WHOLE_PAGE, device_read, device_write, fill, is_user
+from .access import DEVICE, DONE, device_read, device_write, fill, is_user
 from .attend import attend
 from .code import CODE, LONGEST_BLOCK
-from .exceptions import DB, DIVIDE, GP, NEEDS_PYTHON, SS
+from .debug import breaks_here, may_break, note_access, trap_due
+from .exceptions import AC, DIVIDE, GP, NEEDS_PYTHON, SS
 from .fetch import fetch_page
 from .isa import flags as F
 from .kernels import ends_single_step
@@ -125,6 +126,7 @@ def begin_bounce(cpu, t, at, linear, size, write, user):
         second = try_physical(cpu, (linear + n) & 0xFFFFFFFF, write, user)
     if first == FAULTED or second == FAULTED:
         return FAULTED
+    note_access(cpu, linear, size, write)
     into = at
     if num(r.left) != TWIN:
         into = twin_of(cpu, t, at)
@@ -140,9 +142,8 @@ def begin_bounce(cpu, t, at, linear, size, write, user):
                 poke(t.state_at + BOUNCE + i, 1, device_read(cpu, first + i if i < n else second + i - n, 1))
         cpu.budget += 1
     entry, tag = user_entry(cpu, linear, user), (linear + size - 1) & 0xFFFFF000
-    cpu.saved_read, cpu.saved_write, cpu.saved_host, cpu.saved_window = entry.read, entry.write, entry.host, entry.window
-    entry.read, entry.write, entry.host = tag, tag if write else S.INVALID, t.state_at + BOUNCE - linear
-    entry.window = WHOLE_PAGE
+    cpu.saved_read, cpu.saved_first, cpu.saved_host, cpu.saved_room = entry.read, entry.first, entry.host, entry.room
+    entry.read, entry.first, entry.room, entry.host = tag, linear, size if write else 0, t.state_at + BOUNCE - linear
     cpu.bounced, cpu.bounce_first, cpu.bounce_second = 2 if write else 1, first, second
     cpu.bounce_linear, cpu.bounce_size = linear, size
     return into
@@ -153,7 +154,7 @@ def end_bounce(cpu, t, done):
     """The buffer to where it belongs, if the instruction wrote it, and the TLB entry as it was."""
     linear, size = cpu.bounce_linear, cpu.bounce_size
     entry = user_entry(cpu, linear, is_user(cpu))
-    entry.read, entry.write, entry.host, entry.window = cpu.saved_read, cpu.saved_write, cpu.saved_host, cpu.saved_window
+    entry.read, entry.first, entry.host, entry.room = cpu.saved_read, cpu.saved_first, cpu.saved_host, cpu.saved_room
     if cpu.bounced == 2 and done:
         n, buffer = min(size, 4096 - (linear & 4095)), t.state_at + BOUNCE
         if n == size:
@@ -198,12 +199,16 @@ def restart_at(t, at):
 # THE LOOP
 
 @kernel
-def go(cpu, t, rec):
-    """Enter the handlers at a record; the reason they come back for."""
+def entry_of(t, rec):
+    """Where to enter at a record: its code, or for threaded code its address."""
+    return t.runs_at + t.records[rec].code if t.native else t.records_at + rec * RECORD_SIZE
+
+
+@kernel
+def go(cpu, t, at):
+    """Enter the handlers; the reason they come back for."""
     t.entered += 1
-    r = t.records[rec]
-    code = t.runs_at + r.code if t.native else r.handler
-    return enter(t.enter, t.state_at, t.records_at + rec * RECORD_SIZE, t.state_at + TLB + cpu.tlb_at, code)
+    return enter(t.enter, t.state_at, at, t.state_at + TLB + cpu.tlb_at, at if t.native else peek(at, 8))
 
 
 @kernel
@@ -248,13 +253,18 @@ def remember(cpu, t, rec):
     """EIP's code is at this record: for jumps whose target is computed."""
     jump = cpu.jumps[cpu.eip & (S.JUMPS_SIZE - 1)]
     jump.tag = cpu.context | cpu.eip
-    jump.code = t.runs_at + t.records[rec].code if t.native else t.records_at + rec * RECORD_SIZE
+    jump.code = entry_of(t, rec)
+
+
+@kernel
+def may_stop(cpu):
+    return cpu.mode & S.BREAKS != 0 and may_break(cpu, cpu.eip)
 
 
 @kernel
 def locate(cpu, t, alone):
-    """A record to enter at CS:EIP, or FAULTED.  cpu.found: KEPT (a block that may be linked), APART (one across two pages), or
-    SCRATCH (cut to one instruction or to the budget, to be forgotten)."""
+    """A record to enter at CS:EIP, or FAULTED.  cpu.found: KEPT (a block that may be linked), APART (one across two pages, or on a
+    breakpoint), or SCRATCH (cut to one instruction or to the budget, to be forgotten)."""
     physical = try_find(cpu)
     if physical == FAULTED:
         return FAULTED
@@ -263,13 +273,13 @@ def locate(cpu, t, alone):
         B.drop(t, b)
         b = 0
     if b and t.blocks[b].n <= cpu.budget:
-        cpu.found = APART if t.blocks[b].second >= 0 else KEPT
+        cpu.found = APART if t.blocks[b].second >= 0 or may_stop(cpu) else KEPT
         return t.blocks[b].rec
     if alone or b or cpu.budget < LONGEST_BLOCK:
         cpu.found = SCRATCH
         return try_translate(cpu, t, physical, 1 if alone else cpu.budget, False)
     rec = try_translate(cpu, t, physical, LONGEST_BLOCK, True)
-    cpu.found = APART if t.blocks[t.nblock - 1].of else KEPT
+    cpu.found = APART if t.blocks[t.nblock - 1].of or may_stop(cpu) else KEPT
     return rec
 
 
@@ -279,10 +289,10 @@ def run(cpu, t):
     resume, link, forward = -1, -1, -1                  # a record to go on at; who wants to be tied to the block found next
     stepping = False                                    # TF was set before the instruction
     records, hot, cold = -1, 0, 0                       # where to cut back to after a scratch block
-    rec, crowded = 0, False
+    at, crowded, cut = 0, False, False                  # cut: the budget ends within the block at EIP
     while True:
         if resume >= 0:
-            rec, resume = resume, -1
+            at, resume = entry_of(t, resume), -1
         else:
             if records >= 0:
                 t.nrec, t.hot, t.cold = records, hot, cold
@@ -295,46 +305,61 @@ def run(cpu, t):
                 link = forward = -1
                 if why != GO_ON:
                     return why
-            else:
+            elif cpu.mode & S.BREAKS == 0:
                 cpu.shadow = 0                          # nothing waits for the end of it
             if B.full(t) or crowded:
                 B.flush(cpu, t)
                 link, forward, crowded = -1, -1, False
-            stepping = cpu.eflags & F.TF != 0
-            records, hot, cold = t.nrec, t.hot, t.cold
-            rec = locate(cpu, t, stepping or cpu.shadow != 0)
-            if rec == FAULTED:
+            if cpu.moved:
+                find_context(cpu)
+            stepping, held_off = cpu.eflags & F.TF != 0, cpu.eflags & F.RF
+            if breaks_here(cpu):
                 link = forward = -1
                 if not raise_exception(cpu):
                     return TRIPLE_FAULT
                 continue
-            if cpu.moved:                               # also by the instruction fetch
-                find_context(cpu)
-            if cpu.found != SCRATCH:
-                records = -1
-            if cpu.found == KEPT:
-                if link >= 0:
-                    tie(t, link, rec)
-                if forward >= 0 and t.native:
-                    B.jump_at(t, t.records[forward].code, t.records[rec].code)
-                remember(cpu, t, rec)
-            link = forward = -1
+            alone = stepping or cpu.shadow != 0 or cpu.hits != 0
+            jump = cpu.jumps[cpu.eip & (S.JUMPS_SIZE - 1)]
+            if jump.tag == cpu.context | cpu.eip and link < 0 and forward < 0 and not (alone or cut):
+                at = jump.code
+            else:
+                records, hot, cold = t.nrec, t.hot, t.cold
+                rec = locate(cpu, t, alone)
+                if rec == FAULTED:
+                    link = forward = -1
+                    if not raise_exception(cpu):
+                        return TRIPLE_FAULT
+                    continue
+                at = entry_of(t, rec)
+                if cpu.moved:                           # by the instruction fetch
+                    find_context(cpu)
+                if cpu.found != SCRATCH:
+                    records = -1
+                if cpu.found == KEPT:
+                    if link >= 0:
+                        tie(t, link, rec)
+                    if forward >= 0 and t.native:
+                        B.jump_at(t, t.records[forward].code, t.records[rec].code)
+                    remember(cpu, t, rec)
+                link = forward = -1
+            cpu.eflags &= ~F.RF
             if cpu.shadow:
                 cpu.shadow = 0
                 cpu.attention = 1                       # what waits may come after this instruction
         context = cpu.context
-        if records >= 0 or cpu.bounced:
+        if records >= 0 or cpu.bounced or cpu.hits:
             cpu.context = NO_CONTEXT                    # jumps out of here come back here
-        why = go(cpu, t, rec)
+        why = go(cpu, t, at)
         cpu.context = context
         t.left_by[why] += 1
+        cut = why == R.OUT_OF_BUDGET
         at = cpu.pc if t.native else (cpu.pc - t.records_at) // RECORD_SIZE
         r = t.records[at]
         left = num(r.left)
         twin = left == TWIN
         if twin:
             left = 1
-        faulted, stepped, number = False, stepping, -1
+        faulted, stepped, done, number = False, stepping, True, -1
         if cpu.bounced:
             end_bounce(cpu, t, why == R.LINK or why == R.INDIRECT)
         if why == R.LINK:
@@ -345,7 +370,7 @@ def run(cpu, t):
             pass                                        # EIP is in the state
         elif why == R.OUT_OF_BUDGET or why == R.GONE:
             cpu.eip = num(r.eip)
-            stepped = False
+            done = False
             if why == R.GONE:
                 forward = at
         elif why == R.KERNEL or why == R.FPU:           # of the second kind there is more in the block
@@ -358,6 +383,7 @@ def run(cpu, t):
                 cpu.budget += 1
                 stepped = stepping and cpu.vector == AGAIN         # an iteration is a step too
                 if cpu.vector == NEEDS_PYTHON:
+                    cpu.eflags |= held_off
                     return PYTHON_STEP
                 faulted = cpu.vector != AGAIN           # TF traps after each element of a repeated instruction
         elif why == R.READ or why == R.WRITE:
@@ -375,6 +401,7 @@ def run(cpu, t):
             cpu.eip = num(r.eip)
             if answer != FAULTED and B.full(t):         # no room for a twin: once more, from a fresh block
                 crowded = True
+                cpu.eflags |= held_off
                 continue
             if answer != FAULTED:
                 answer = begin_bounce(cpu, t, at, linear, size, write, user)
@@ -388,17 +415,21 @@ def run(cpu, t):
             cpu.eip = num(r.eip)
             cpu.budget += left
             if why == R.TO_PYTHON:
+                cpu.eflags |= held_off
                 return PYTHON_STEP
             faulted = True
             cpu.error = 0
             cpu.vector = GP
             if why == R.DIVIDE_ERROR:
                 cpu.vector = DIVIDE
+            elif why == R.MISALIGNED:
+                cpu.vector = AC
             elif why == R.SEGMENT_FAULT and num(r.base) == SS_BASE:
                 cpu.vector = SS
-        if not faulted and stepped and cpu.shadow != S.AFTER_MOV_SS and not ends_single_step(number):
-            cpu.dr[6] |= 0x4000
-            cpu.vector, cpu.error, faulted = DB, 0, True
+        if faulted:
+            cpu.hits = 0
+        elif done:
+            faulted = trap_due(cpu, stepped and not ends_single_step(number))
         if faulted:
             link = forward = -1
             if not raise_exception(cpu):

@@ -6,16 +6,16 @@ that the handler before has computed; tlb is the half of the TLB that the privil
 """
 from . import state as S
 from .isa.steps import Operands, merge
+from .lanes_llvm import WideVal, type_of
 from .records import OFF, RECORD
 from .val import Text, Val
-from .lanes_llvm import WideVal, type_of
 
 LIKELY = "!prof !0"
 TAIL = "!0 = !{!\"branch_weights\", i32 100000, i32 1}\n"
 PARAMETERS = "ptr %s, ptr %pc, i64 %t, ptr %tlb"
 REG = S.offset("reg")
 ST, ST_SHIFT = S.offset("st"), S.REAL.itemsize.bit_length() - 1
-TLB_READ, TLB_WRITE, TLB_HOST, TLB_WINDOW = (S.TLB.fields[n][1] for n in ("read", "write", "host", "window"))
+TLB_READ, TLB_FIRST, TLB_HOST, TLB_ROOM = (S.TLB.fields[n][1] for n in ("read", "first", "host", "room"))
 TLB_SHIFT = S.TLB.itemsize.bit_length() - 1
 JUMP_TAG, JUMP_CODE = (S.JUMP.fields[n][1] for n in ("tag", "code"))
 JUMP_SHIFT = S.JUMP.itemsize.bit_length() - 1
@@ -113,12 +113,14 @@ class Emit(Operands):
 
     # memory
     def probe(self, addr, w, write):
-        """The host address of w bits at addr, or out: one compare for present, writable, RAM and not across pages."""
+        """The host address of w bits at addr, or out: one compare for present, writable, RAM and not across pages (access.py)."""
         ir = self.ir
         e = ir.at("%tlb", (addr >> (12 - TLB_SHIFT)) & ((S.TLB_SIZE - 1) << TLB_SHIFT))
-        tag = ir.load(32, ir.at(e, TLB_WRITE if write else TLB_READ))
-        window = ir.load(32, ir.at(e, TLB_WINDOW)) if write else 0xFFFFF000
-        hit = ((addr + (w // 8 - 1)) & window) == tag
+        if write:
+            at = addr - ir.load(32, ir.at(e, TLB_FIRST)) & 0xFFFFFFFF
+            hit = at + (w // 8 - 1) < ir.load(32, ir.at(e, TLB_ROOM))
+        else:
+            hit = (addr + (w // 8 - 1)) & 0xFFFFF000 == ir.load(32, ir.at(e, TLB_READ))
         self.unless(hit.bit, f"exit_{'w' if write else 'r'}{w}", "%t" if addr is self.t_word else str(addr))
         return ir.name(f"inttoptr i64 {ir.load(64, ir.at(e, TLB_HOST)) + addr} to ptr")
 

@@ -4,6 +4,7 @@ from functools import partial
 from itertools import product
 
 from . import state as S
+from .access import misaligned
 from .emit import PARAMETERS, TAIL, Emit
 from .isa import flags as F
 from .isa import steps, x87
@@ -11,8 +12,8 @@ from .isa.opcodes import OPCODES
 from .isa.rows import Row, parse
 from .isa.vector import register_bits
 from .isa.words import cut
-from .records import EXITS, HOLES
 from .lanes_llvm import DECLARATIONS
+from .records import EXITS, HOLES
 
 FUSED_CC = (2, 3, 4, 5, 6, 7, 8, 9, 12, 13, 14, 15)
 WORD_REGISTERS = {f"{n}v": S.SELECTORS + i for i, n in enumerate(("ES", "CS", "SS", "DS", "FS", "GS"))}
@@ -152,13 +153,16 @@ def ea(m, width, scale=None):
     m.next(str(offset(m, width, scale)))
 
 
-def segment_ea(m, width, scale=None):
+def segment_ea(m, width, scale=None, aligned=False):
     """Leave a linear address in t, if the access fits into the window of its segment (access.logical, in one compare)."""
     a = offset(m, width, scale)
     window = m.slot("window")
     first, last = m.ir.load(64, window), m.ir.load(64, m.ir.at(window, 8))
     m.unless((((a - first) | (last - a - m.hole("last"))) >= 0).bit, "exit_segment", str(a))
-    m.next(str(cut(a + m.ir.load(64, m.slot("base")), 32)))
+    linear = cut(a + m.ir.load(64, m.slot("base")), 32)
+    if aligned:
+        m.unless(((linear & misaligned(m.hole("last") + 1)) == 0).bit, "exit_align", str(linear))
+    m.next(str(linear))
 
 
 def simple_form(step, w, stack=32, src="-"):
@@ -183,6 +187,7 @@ SPECIAL = {
     "kernel": lambda m: m.leave("exit_kernel"),
     **{f"ea{w}_{s}": partial(ea, width=w, scale=s) for w in (16, 32) for s in SCALES},
     **{f"segment_ea{w}_{s}": partial(segment_ea, width=w, scale=s) for w in (16, 32) for s in SCALES},
+    **{f"align_ea{w}_{s}": partial(segment_ea, width=w, scale=s, aligned=True) for w in (16, 32) for s in SCALES},
     **{f"load_tmp{w}": simple_form(steps.load_tmp, w, 32) for w in (16, 32)},
     **{f"pop_to_memory{w}_{k}": simple_form(steps.pop_to_memory, w, k) for w in (16, 32) for k in (16, 32)},
     **{f"mov_segment_{k}": simple_form(steps.mov_segment, 16, src=k) for k in "rm"},

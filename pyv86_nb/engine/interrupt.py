@@ -7,7 +7,8 @@ SDM vol. 3, chapter 6, and vol. 2, INT and IRET.
 from numba.extending import register_jitable as kernel
 
 from . import state as S
-from .access import pop, push, read, set_sp, stack_offset
+from .access import can_push, is_user, pop, push, read, set_sp, stack_offset
+from .debug import GD
 from .exceptions import BP, DB, DF, GP, NP, OF, PF, TS, fault, has_error_code
 from .isa import flags as F
 from .raw import FRAME, IRET, io
@@ -21,16 +22,25 @@ from .segmentation import (
     is_code,
     protected,
     rights_of,
+    set_real,
     set_segment,
     update_mode,
 )
 from .tasks import INTERRUPT, push_error_of_task, switch_task, task_gate
 from .tasks import IRET as BY_IRET
-from .transfer import gate_target, inner_stack, load_code, load_code_real, load_stack, outer_code, push_inner
+from .transfer import (
+    can_push_inner,
+    check_offset,
+    gate_target,
+    inner_stack,
+    load_code,
+    load_code_real,
+    load_stack,
+    outer_code,
+    push_inner,
+)
 
-# What POPF and IRET may write at all.  RF holds breakpoints off for one instruction and is clear after it (17.3.1.1); as there
-# are no instruction breakpoints it lives only in the images that faults push.
-KEPT = F.MASK | F.TF | F.IF | F.DF | F.IOPL | F.NT | F.AC | F.ID
+KEPT = F.MASK | F.TF | F.IF | F.DF | F.IOPL | F.NT | F.RF | F.AC | F.ID   # what IRET may write at all; POPF clears RF
 
 IDT_GATES = 1 << 5 | 1 << 6 | 1 << 7 | 1 << 14 | 1 << 15                # task, interrupt and trap gates
 
@@ -120,6 +130,8 @@ def deliver_protected(cpu, vector, error, with_error, software):
     else:
         if cpu.eflags & F.VM:
             fault(cpu, GP, target & 0xFFFC | cpu.external)
+        can_push(cpu, cpu.reg[S.ESP], size, 4 if with_error else 3)
+        check_offset(cpu, low, high, offset)
         sp = push(cpu, cpu.reg[S.ESP], size, image)
         sp = push(cpu, sp, size, cs)
         sp = push(cpu, sp, size, cpu.next)
@@ -137,6 +149,8 @@ def deliver_inner(cpu, at, low, high, target, offset, size, dpl, image, cs, erro
     if v86 and dpl != 0:
         fault(cpu, GP, target & 0xFFFC | cpu.external)
     new_ss, sp = inner_stack(cpu, dpl)
+    can_push_inner(cpu, new_ss, sp, size, 5 + (4 if v86 else 0) + (1 if with_error else 0), 0)
+    check_offset(cpu, low, high, offset)
     if v86:
         for s in (S.GS, S.FS, S.DS, S.ES):
             sp = push_inner(cpu, new_ss, sp, size, cpu.reg[S.SELECTORS + s], 0)
@@ -162,6 +176,8 @@ def deliver(cpu, vector, error, with_error, software):
         deliver_protected(cpu, vector, error, with_error, software)
     else:
         deliver_real(cpu, vector)
+    if vector == DB and not software:
+        cpu.dr[7] &= ~GD
     update_mode(cpu)
     cpu.eip = cpu.next
     cpu.shadow = 0
@@ -178,7 +194,7 @@ def interrupt(cpu, vector):
         deliver(cpu, vector, 0, False, False)
     except Exception:
         return raise_exception(cpu, False)
-    cpu.external = 0
+    cpu.external = cpu.hits = 0
     io(cpu, FRAME, top_of_stack(cpu), 0, 0)             # for the interrupt trace: the frame that an IRET will pop
     return True
 
@@ -219,7 +235,7 @@ def raise_exception(cpu, count):
             deliver(cpu, vector, error, has_error_code(vector) and cpu.cr0 & S.PE != 0, False)
         except Exception:
             continue
-        cpu.external = 0
+        cpu.external = cpu.hits = 0                     # the pushes of a delivery break nothing
         return True
 
 
@@ -227,14 +243,19 @@ def raise_exception(cpu, count):
 
 @kernel
 def software_interrupt(cpu, vector):
-    """INT n, INT3, INTO: in VM86 with IOPL below 3, INT n is the monitor's."""
+    """INT n, INT3, INTO."""
     deliver(cpu, vector, 0, False, True)
 
 
 @kernel
 def int_(cpu):
-    if cpu.eflags & F.VM and cpu.eflags & F.IOPL != F.IOPL:
-        fault(cpu, GP, 0)
+    """In VM86 the bitmap of the TSS may leave INT n to the program; else, with IOPL below 3, it is the monitor's."""
+    if cpu.eflags & F.VM:
+        if cpu.cr4 & S.VME and is_redirected(cpu, cpu.immediate):
+            deliver_8086(cpu, cpu.immediate)
+            return
+        if cpu.eflags & F.IOPL != F.IOPL:
+            fault(cpu, GP, 0)
     software_interrupt(cpu, cpu.immediate)
 
 
@@ -257,6 +278,58 @@ def int1(cpu):
     cpu.external = 0
 
 
+# VIRTUAL INTERRUPTS (vol. 3, 20.3 and 20.4): of VM86 with CR4.VME and of CPL 3 with CR4.PVI, where IOPL is too low for IF itself
+
+@kernel
+def is_redirected(cpu, vector):
+    """A clear bit in the 32 bytes before the I/O bitmap."""
+    tss = cpu.segment[S.TR]
+    if tss.limit < 0x67:
+        fault(cpu, GP, 0)
+    at = read(cpu, (tss.base + 0x66) & 0xFFFFFFFF, 2, 0) - 32 + (vector >> 3)
+    if at < 0 or at > tss.limit:
+        fault(cpu, GP, 0)
+    return read(cpu, (tss.base + at) & 0xFFFFFFFF, 1, 0) >> (vector & 7) & 1 == 0
+
+
+@kernel
+def virtual_image(cpu):
+    """EFLAGS as a program with virtual interrupts sees them: VIF as IF, and IOPL 3."""
+    image = eflags(cpu)
+    return image if image & F.IOPL == F.IOPL else image & ~F.IF | image >> 10 & F.IF | F.IOPL
+
+
+@kernel
+def deliver_8086(cpu, vector):
+    """Through the vector table at linear address 0, without leaving VM86."""
+    user = is_user(cpu)
+    offset, selector = read(cpu, 4 * vector, 2, user), read(cpu, 4 * vector + 2, 2, user)
+    sp = push(cpu, cpu.reg[S.ESP], 2, virtual_image(cpu) & 0xFFFF)
+    sp = push(cpu, sp, 2, cpu.reg[S.SELECTORS + S.CS])
+    sp = push(cpu, sp, 2, cpu.next)
+    set_real(cpu, S.CS, selector)
+    cpu.next = offset
+    set_sp(cpu, sp)
+    cpu.eflags &= ~(F.TF | F.RF | (F.IF if cpu.eflags & F.IOPL == F.IOPL else F.VIF))
+    update_mode(cpu)
+
+
+@kernel
+def need_virtual(cpu, size):
+    """PUSHF, POPF, IRET of VM86 with IOPL below 3: 16 bits with CR4.VME, else the monitor's."""
+    if cpu.cr4 & S.VME == 0 or size != 2:
+        fault(cpu, GP, 0)
+
+
+@kernel
+def set_virtual(cpu, image):
+    """FLAGS of a program with virtual interrupts; #GP(0) for what the monitor must see."""
+    if image & F.TF or (image & F.IF and cpu.eflags & F.VIP):
+        fault(cpu, GP, 0)
+    set_eflags(cpu, image, KEPT & 0xFFFF & ~(F.IF | F.IOPL))
+    cpu.eflags = cpu.eflags & ~F.VIF | (image & F.IF) << 10
+
+
 # IRET
 
 @kernel
@@ -265,8 +338,9 @@ def iret(cpu):
     frame = top_of_stack(cpu)
     cpu.nmi_masked = 0
     cpu.attention = 1
-    if cpu.eflags & F.VM and cpu.eflags & F.IOPL != F.IOPL:
-        fault(cpu, GP, 0)
+    virtual = cpu.eflags & F.VM != 0 and cpu.eflags & F.IOPL != F.IOPL
+    if virtual:
+        need_virtual(cpu, size)
     if protected(cpu) and cpu.eflags & F.NT:
         link = read(cpu, cpu.segment[S.TR].base, 2, 0)
         if link & 4:
@@ -278,13 +352,20 @@ def iret(cpu):
         mask = KEPT if size == 4 else KEPT & 0xFFFF
         if cpu.eflags & F.VM:
             mask &= ~F.IOPL
+        if offset > cpu.segment[S.CS].limit:
+            fault(cpu, GP, 0)
+        if virtual:
+            set_virtual(cpu, image)
+        else:
+            set_eflags(cpu, image, mask)
         load_code_real(cpu, selector, offset)
         set_sp(cpu, sp + 3 * size)
-        set_eflags(cpu, image, mask)
     elif image & F.VM and cpu.cpl == 0 and size == 4:
         return_to_v86(cpu, sp, offset, selector, image)
     else:
         mask = writable_flags(cpu, cpu.width)
+        if cpu.cpl == 0 and size == 4:
+            mask |= F.VIF | F.VIP
         at, low, high = outer_code(cpu, selector, offset)
         if selector & 3 == cpu.cpl:
             load_code(cpu, selector, at, low, high, cpu.cpl, offset)
@@ -321,10 +402,12 @@ def return_to_v86(cpu, sp, offset, selector, image):
 
 @kernel
 def popf(cpu):
-    size = cpu.width >> 3
+    size, sp = cpu.width >> 3, cpu.reg[S.ESP]
     if cpu.eflags & F.VM and cpu.eflags & F.IOPL != F.IOPL:
-        fault(cpu, GP, 0)
-    sp = cpu.reg[S.ESP]
+        need_virtual(cpu, size)
+        set_virtual(cpu, pop(cpu, sp, 2))
+        set_sp(cpu, sp + 2)
+        return
     image = pop(cpu, sp, size)
     mask = writable_flags(cpu, cpu.width)
     if cpu.eflags & F.VM:
@@ -335,21 +418,27 @@ def popf(cpu):
 
 
 @kernel
-def need_iopl(cpu):
-    """CLI, STI: CPL (3 in VM86) must not be above IOPL."""
-    if cpu.cr0 & S.PE and cpu.cpl > cpu.eflags >> 12 & 3:
+def means_vif(cpu):
+    """CLI, STI: CPL (3 in VM86) must not be above IOPL, or they mean VIF, where that is offered."""
+    if cpu.cr0 & S.PE == 0 or cpu.cpl <= cpu.eflags >> 12 & 3:
+        return False
+    if cpu.cpl != 3 or cpu.cr4 & (S.VME if cpu.eflags & F.VM else S.PVI) == 0:
         fault(cpu, GP, 0)
+    return True
 
 
 @kernel
 def cli(cpu):
-    need_iopl(cpu)
-    cpu.eflags &= ~F.IF
+    cpu.eflags &= ~F.VIF if means_vif(cpu) else ~F.IF
 
 
 @kernel
 def sti(cpu):
-    need_iopl(cpu)
+    if means_vif(cpu):
+        if cpu.eflags & F.VIP:
+            fault(cpu, GP, 0)
+        cpu.eflags |= F.VIF
+        return
     if cpu.eflags & F.IF == 0:
         cpu.shadow = S.AFTER_STI                        # the next instruction still runs before an interrupt is taken
     cpu.eflags |= F.IF
@@ -359,9 +448,10 @@ def sti(cpu):
 @kernel
 def pushf(cpu):
     """PUSHF in VM86 (elsewhere a handler does it)."""
+    size = cpu.width >> 3
     if cpu.eflags & F.IOPL != F.IOPL:
-        fault(cpu, GP, 0)
-    set_sp(cpu, push(cpu, cpu.reg[S.ESP], cpu.width >> 3, eflags(cpu) & ~(F.RF | F.VM)))
+        need_virtual(cpu, size)
+    set_sp(cpu, push(cpu, cpu.reg[S.ESP], size, virtual_image(cpu) & ~(F.RF | F.VM)))
 
 
 KERNELS = {"int": int_, "int3": int3, "into": into, "int1": int1, "iret": iret, "popf": popf, "cli": cli, "sti": sti}

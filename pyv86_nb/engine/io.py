@@ -3,6 +3,7 @@ from numba.extending import register_jitable as kernel
 
 from . import state as S
 from .access import read
+from .debug import note_port
 from .exceptions import GP, NEEDS_PYTHON, fault
 from .isa import flags as F
 from .raw import PORT_READ, PORT_WRITE, PYTHON, io
@@ -27,6 +28,7 @@ def check_port(cpu, port, size):
 @kernel
 def port_read(cpu, port, size):
     cpu.attention = 1
+    note_port(cpu, port, size)
     v = io(cpu, PORT_READ, port, size, 0)
     if v == PYTHON:
         fault(cpu, NEEDS_PYTHON, 0)
@@ -36,6 +38,7 @@ def port_read(cpu, port, size):
 @kernel
 def port_write(cpu, port, size, v):
     cpu.attention = 1
+    note_port(cpu, port, size)
     if io(cpu, PORT_WRITE, port, size, v) == PYTHON:
         fault(cpu, NEEDS_PYTHON, 0)
 

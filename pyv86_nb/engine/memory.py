@@ -4,7 +4,7 @@
     read_frame    for each page the frame that a read sees, plus 1; 0: nobody, reads give FFh
     write_frame   the frame that a write changes, plus 1; 0: the write vanishes.  PAM can make the two differ.
     region        0, or the number plus 1 of a device window, which then has the page to itself
-    flags         CODE, DIRTY (state.py);  code_lines: 1024 bits a page, one for each 4 bytes that translated code covers
+    flags         CODE, DIRTY (state.py);  code_bits: 1024 bits a page, one for each 4 bytes that translated code covers
 
 Frames are checked here against the buffer, once; a frame that is in the tables can be used without a look.
 """
@@ -31,7 +31,7 @@ class PhysicalMemory:
         n = PAGES + 1                                                        # the last is what lies above 4 GiB: nothing
         self.read_frame, self.write_frame = np.zeros(n, np.uint32), np.zeros(n, np.uint32)
         self.region, self.flags = np.zeros(n, np.uint8), np.zeros(n, np.uint8)
-        self.code_lines = np.zeros(S.LINE_WORDS * n, np.int64)
+        self.code_bits = np.frombuffer(mmap.mmap(-1, 8 * S.CODE_WORDS * n), np.int64)   # pages of it exist once they are written
         self.changed = lambda first, last: None                              # told when pages show something else
         self.written = lambda address, n: None                               # told when Python writes
 

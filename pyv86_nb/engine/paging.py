@@ -159,7 +159,8 @@ def translate(cpu, linear, write, who):
     """The physical address of data, by what is remembered or by a walk."""
     entry, page = cpu.tlb[(linear >> 12 & (S.TLB_SIZE - 1)) + who * S.TLB_SIZE], linear & 0xFFFFF000
     if entry.tag != page or (write and entry.physical & MAY_WRITE == 0):
-        entry.tag = entry.read = entry.write = S.INVALID                   # it stays so if the walk faults (4.10.4.1)
+        entry.tag = entry.read = S.INVALID                   # it stays so if the walk faults (4.10.4.1)
+        entry.room = 0
         entry.physical = walk(cpu, linear, write, who) & ~4095
         entry.tag = page
     return entry.physical & PAGE_ADDRESS | linear & 4095
@@ -173,7 +174,8 @@ def flush_address_space(cpu, everything=True):
     for i in range(3 * S.TLB_SIZE):
         entry = cpu.tlb[i]
         if entry.tag != S.INVALID and (everything or entry.physical & GLOBAL == 0):
-            entry.tag = entry.read = entry.write = S.INVALID
+            entry.tag = entry.read = S.INVALID
+            entry.room = 0
     cpu.generation += 1
     if everything:
         cpu.global_generation += 1
@@ -188,7 +190,8 @@ def invalidate(cpu, linear):
         entry = cpu.tlb[i]
         far = (entry.tag ^ linear) >> (22 if entry.physical & OF_LARGE else 12)
         if far == 0 and entry.tag != S.INVALID:
-            entry.tag = entry.read = entry.write = S.INVALID
+            entry.tag = entry.read = S.INVALID
+            entry.room = 0
     cpu.generation += 1
     cpu.global_generation += 1
     cpu.era += 1

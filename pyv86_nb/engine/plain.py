@@ -7,7 +7,8 @@ from . import decode as D
 from . import state as S
 from .access import fill, host_address, is_user, logical, probe, read, read_wide, write, write_wide
 from .attend import attend
-from .exceptions import DB, DIVIDE, GP, NM, UD, Fault, fault
+from .debug import breaks_here, trap_due
+from .exceptions import DIVIDE, GP, NM, UD, Fault, fault
 from .fetch import ROOM, fetch
 from .forms import Form
 from .interrupt import raise_exception
@@ -55,6 +56,7 @@ class Plain(Operands):
         cpu.budget -= 1
         try:
             d = self.d = self.decode(cpu.eip)
+            cpu.eflags &= ~F.RF
             cpu.next = self.to = (cpu.eip + d[D.LEN]) & 0xFFFFFFFF
             row, r = OPCODES[d[D.ROW]], self.rows[d[D.ROW]]
             if row.kernel or (row.name == "pushf" and cpu.mode & S.V86):
@@ -218,7 +220,7 @@ class Plain(Operands):
                 why = attend(cpu)
                 if why != GO_ON:
                     return why
-            else:
+            elif cpu.mode & S.BREAKS == 0:
                 cpu.shadow = 0
             if not self.one():
                 return TRIPLE_FAULT
@@ -227,6 +229,8 @@ class Plain(Operands):
         """One instruction and its exceptions.  False: shutdown."""
         cpu = self.cpu
         stepping = cpu.eflags & F.TF
+        if breaks_here(cpu):
+            return raise_exception(cpu, True)
         if cpu.shadow:
             cpu.shadow, cpu.attention = 0, 1
         number = -1
@@ -234,10 +238,9 @@ class Plain(Operands):
             number = self.step()
         except Fault:
             if cpu.vector != AGAIN:
+                cpu.hits = 0
                 return raise_exception(cpu, True)
             number = -1                                 # an iteration is a step too
-        if stepping and cpu.shadow != S.AFTER_MOV_SS and not ends_single_step(number):
-            cpu.dr[6] |= 0x4000
-            cpu.vector, cpu.error = DB, 0
+        if trap_due(cpu, stepping and not ends_single_step(number)):
             return raise_exception(cpu, True)
         return True

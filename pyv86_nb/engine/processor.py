@@ -16,6 +16,7 @@ from . import code as C
 from . import segmentation as SEG
 from . import state as S
 from .bus import NEVER
+from .debug import set_debug
 from .exceptions import NAMES, Fault
 from .interrupt import eflags
 from .isa import flags as F
@@ -135,7 +136,7 @@ class Processor:
         self._apic = apic
         self.cpu.random = seed & (1 << 63) - 1
         self.cpu.board_io = self._board_io if board is not None else (lambda *a: no_board(None, *a))
-        for name in ("read_frame", "write_frame", "region", "code_lines"):
+        for name in ("read_frame", "write_frame", "region", "code_bits"):
             setattr(self.cpu, name, getattr(memory, name).ctypes.data)
         self.cpu.host, self.cpu.page_flags = memory.host.ctypes.data, memory.flags.ctypes.data
         memory.changed, memory.written = self._map_changed, self._written
@@ -352,7 +353,7 @@ class Processor:
                 raise ValueError(f"{name} = {value:#x} sets bits that are reserved on this processor") from None
             flush_address_space(cpu)
         elif name[:2] == "dr" and name[2:] in "01234567":
-            cpu.dr[int(name[2:])] = value
+            set_debug(cpu, int(name[2:]), value)
         else:
             raise AttributeError(f"there is no register {name!r} that can be written")
         SEG.update_mode(cpu)

@@ -7,7 +7,8 @@
 from numba.extending import register_jitable as kernel
 
 from . import state as S
-from .access import is_user, logical, probe, read, write
+from .access import is_user, load, logical, probe, read, write
+from .debug import EXECUTE, armed
 from .exceptions import GP, NP, SS, fault
 from .fpu_state import is_direct
 from .isa import flags as F
@@ -115,6 +116,10 @@ def update_mode(cpu):
         mode |= S.PAGED
     if cpu.a20 == 0xFFFFFFFF:
         mode |= S.A20
+    if cpu.cpl == 3 and cpu.eflags & F.AC and cpu.cr0 & S.AM and cpu.cr0 & S.PE:
+        mode |= S.ALIGN
+    if armed(cpu, EXECUTE):
+        mode |= S.BREAKS
     if cpu.cr4 & S.OSFXSR and cpu.cr0 & (S.EM | S.TS) == 0:
         mode |= S.SSE
     if is_direct(cpu):
@@ -256,9 +261,8 @@ def pop_segment(cpu):
 @kernel
 def load_far_pointer(cpu):
     """LES, LDS, LSS, LFS, LGS: `immediate` is the segment register."""
-    size, user = cpu.width >> 3, is_user(cpu)
-    at = logical(cpu, cpu.of_segment, cpu.offset, size + 2, 0)
-    offset, selector = read(cpu, at, size, user), read(cpu, (at + size) & 0xFFFFFFFF, 2, user)
+    size = cpu.width >> 3
+    offset, selector = load(cpu, cpu.of_segment, cpu.offset, size), load(cpu, cpu.of_segment, cpu.offset + size, 2)
     load_data_segment(cpu, cpu.immediate, selector)
     put_register(cpu, cpu.register, cpu.width, offset)
     update_mode(cpu)

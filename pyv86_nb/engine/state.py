@@ -21,10 +21,10 @@ PHYSICAL_BITS, LEAVES, MTRRS = 36, 24, 28               # of an address; rows of
 
 WINDOW = np.dtype([("first", "i8"), ("last", "i8")])
 SEGMENT = np.dtype([("base", "i8"), ("read", WINDOW), ("write", WINDOW), ("limit", "i8"), ("rights", "i8")])
-# tags; host address minus linear address; what of a write's address is compared: the page, or less where the page has code.
-# These are for handlers, and come and go with translated code; the translation that the guest's TLB has is `tag` (its linear page)
-# and `physical` (paging.py says which bits), the same on all tiers
-TLB = np.dtype([("read", "u4"), ("write", "u4"), ("host", "i8"), ("window", "u4"), ("tag", "u4"), ("physical", "i8")])
+# For handlers, coming and going with translated code: the page that may be read; the first byte that may be written, and how many
+# from there, the page, or less where it has code; host address minus linear address.  The translation that the guest's TLB has is
+# `tag` (its linear page) and `physical` (paging.py says which bits), the same on all tiers
+TLB = np.dtype([("read", "u4"), ("first", "u4"), ("host", "i8"), ("room", "u4"), ("tag", "u4"), ("physical", "i8")])
 FETCH = np.dtype([("page", "i8"), ("frame", "i8"), ("age", "i8")])         # linear page | user << 20, physical page, generation
 LEAF = np.dtype([(n, "i8") for n in ("leaf", "sub", "a", "b", "c", "d")])  # of CPUID; sub -1: any
 REAL = np.dtype([("significand", "i8"), ("exponent", "i8")])              # exponent: sign and exponent, 16 bits; 80 bits in a row
@@ -48,7 +48,7 @@ CPU = np.dtype([
     ("fop", I8), ("fip", I8), ("fcs", I8), ("fdp", I8), ("fds", I8),
     # SSE, SDM vol. 1, 10.2: each XMM register is two words, the low one first
     ("xmm", I8, (16,)), ("mxcsr", I8),
-    ("halted", I8), ("shadow", I8), ("shut_down", I8), ("a20", I8), ("nmi_pending", I8), ("nmi_masked", I8),
+    ("halted", I8), ("shadow", I8), ("hits", I8), ("shut_down", I8), ("a20", I8), ("nmi_pending", I8), ("nmi_masked", I8),
     # time: `end` is the tick at which the budget is 0; extra counts ticks that are not retired instructions
     ("budget", I8), ("end", I8), ("target", I8), ("extra", I8),
     # an exception on its way
@@ -60,14 +60,14 @@ CPU = np.dtype([
     # leaving native code: record, address, size
     ("pc", I8), ("address", I8), ("access", I8), ("bounce", I8, (2,)),
     ("bounced", I8), ("bounce_linear", I8), ("bounce_size", I8), ("bounce_first", I8), ("bounce_second", I8),
-    ("saved_read", I8), ("saved_write", I8), ("saved_host", I8), ("saved_window", I8), ("found", I8),
+    ("saved_read", I8), ("saved_first", I8), ("saved_host", I8), ("saved_room", I8), ("found", I8),
     # the model (models.py)
     ("offers", I8), ("cr4_bits", I8), ("signature", I8), ("leaves", LEAF, (LEAVES,)),
     # caches, all derived: cleared on restore.  generation, era: paging.flush_address_space
     ("mode", I8), ("context", I8), ("contexts", I8), ("generation", I8), ("global_generation", I8), ("era", I8),
     ("stale", I8, (STALE,)), ("stales", I8),
     ("tlb_at", I8), ("host", I8), ("read_frame", I8), ("write_frame", I8), ("region", I8), ("page_flags", I8),
-    ("code_lines", I8), ("memory_size", I8), ("pages", I8), ("io", I8), ("io_data", I8),
+    ("code_bits", I8), ("memory_size", I8), ("pages", I8), ("io", I8), ("io_data", I8),
     ("kernel_at", I8), ("exception_at", I8), ("interrupt_at", I8), ("fpu_at", I8), ("tlb", TLB, (3 * TLB_SIZE,)),
     ("fetch", FETCH, (2 * FETCH_SIZE,)), ("jumps", JUMP, (JUMPS_SIZE,)), ("known_contexts", CONTEXT, (CONTEXTS,)),
 ])
@@ -97,13 +97,13 @@ SMEP, SMAP = 1 << 20, 1 << 21
 NXE, APIC_BSP, APIC_ENABLE, CPUID_APIC = 1 << 11, 1 << 8, 1 << 11, 1 << 9
 APIC_RESET = 0xFEE00000 | APIC_BSP | APIC_ENABLE
 
-LINE, LINE_WORDS = 2, 16                                # code is remembered by lines of 4 bytes: 16 words of bits a page
+CODE_WORDS = 64                                         # code is remembered by bytes: 64 words of bits a page
 # page_flags, by physical page
 CODE, DIRTY, SLOW = 1, 2, 4                             # translated blocks here; written since the last look
 
 # the mode bits of a block's key; the CS limit is above them.  UNPROTECTED: real or VM86 mode, where a load of a data segment moves
 # its base and nothing else.  FPU: x87 instructions need no look at CR0 and no look for exceptions, which are all masked.
-# SSE: the system has enabled it
+# SSE: the system has enabled it.  BREAKS: there are code breakpoints.  ALIGN: operands must be aligned
 D32, B32, FLAT_ES, FLAT_SS, FLAT_DS, V86, PAGED, A20, UNPROTECTED, FPU, SSE = (1 << i for i in range(11))
-LIMIT_SHIFT = 16
+BREAKS, ALIGN, LIMIT_SHIFT = 1 << 14, 1 << 15, 16
 FLAT_LIMIT = 0xFFFFFFFF

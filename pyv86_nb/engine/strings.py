@@ -6,12 +6,13 @@ repeated instruction takes a tick; when the ticks of the slice are used up the i
     elements are done while   count > 0 and budget >= 0      (the budget is that after the instruction itself)
     it is finished if         count = 0 and budget >= 0
 
-With TF set one element is done: the trap comes after each of them (vol. 3, 17.3.1.4).
+With TF set one element is done: the trap comes after each of them (vol. 3, 17.3.1.4).  So it is of one that hits a breakpoint.
+An instruction to be begun again has RF set, so that a breakpoint on it is not met again (17.3.1.1).
 """
 from numba.extending import register_jitable as kernel
 
 from . import state as S
-from .access import host_address, is_user, load, logical, probe, store, window_left, write
+from .access import host_address, is_user, load, logical, probe, room_from, store, write
 from .exceptions import fault
 from .io import check_port, port_read, port_write
 from .isa import alu
@@ -55,9 +56,10 @@ def early(cpu):
 @kernel
 def finish(cpu, over):
     """Leave the instruction: done, or to be begun again."""
-    if over and cpu.eflags & F.TF:
+    if over and (cpu.eflags & F.TF or cpu.hits):
         early(cpu)                                      # the trap is one of the instruction, not of one begun again for nothing
     if cpu.repeat and not (over and cpu.budget >= 0):
+        cpu.eflags |= F.RF
         fault(cpu, AGAIN, 0)
 
 
@@ -65,7 +67,7 @@ def finish(cpu, over):
 def running(cpu, left):
     """left: what the count was at the beginning."""
     count = index(cpu, S.ECX)
-    return count != 0 and cpu.budget >= 0 and (count == left or cpu.eflags & F.TF == 0)
+    return count != 0 and cpu.budget >= 0 and (count == left or not (cpu.eflags & F.TF or cpu.hits))
 
 
 @kernel
@@ -116,7 +118,7 @@ def bulk(cpu, size, moving):
         source = host_address(cpu, logical(cpu, cpu.of_segment, index(cpu, S.ESI), size, 0), size, 0, is_user(cpu))
     if to == 0 or (moving and source == 0):
         return 0
-    n = min(n, window_left(cpu, (cpu.segment[S.ES].base + index(cpu, S.EDI)) & 0xFFFFFFFF) // size)
+    n = min(n, room_from(cpu, (cpu.segment[S.ES].base + index(cpu, S.EDI)) & 0xFFFFFFFF) // size)
     if moving:
         if source < to < source + n * size:             # each element feeds a later one: one by one
             return 0

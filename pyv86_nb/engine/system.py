@@ -3,7 +3,8 @@ from numba.extending import register_jitable as kernel
 
 from . import state as S
 from .access import is_user, load, logical, pop, probe, push, read, set_sp, stack_offset, write
-from .exceptions import BR, GP, UD, fault
+from .debug import BD, GD, set_debug
+from .exceptions import BR, DB, GP, UD, fault
 from .isa import flags as F
 from .isa import shift
 from .isa.words import sx
@@ -73,19 +74,22 @@ def mov_from_control(cpu):
 
 @kernel
 def debug_register(cpu):
-    """DR4 and DR5 are other names of DR6 and DR7 (CR4.DE is not offered)."""
+    """Which of them the instruction names: DR4 and DR5 are DR6 and DR7, without CR4.DE.  DR7.GD guards them all."""
+    k = cpu.register
+    if (k == 4 or k == 5) and cpu.cr4 & S.DE:
+        fault(cpu, UD, 0)
     need_cpl0(cpu)
-    return cpu.register + 2 if cpu.register == 4 or cpu.register == 5 else cpu.register
+    if cpu.dr[7] & GD:
+        cpu.dr[6] |= BD
+        cpu.eflags |= F.RF
+        fault(cpu, DB, 0)
+    return k + 2 if k == 4 or k == 5 else k
 
 
 @kernel
 def mov_to_debug(cpu):
-    k, v = debug_register(cpu), cpu.reg[cpu.place]
-    if k == 6:
-        v = v & 0xE00F | 0xFFFF0FF0
-    elif k == 7:
-        v = v & 0xFFFF23FF | 0x400
-    cpu.dr[k] = v
+    set_debug(cpu, debug_register(cpu), cpu.reg[cpu.place])
+    update_mode(cpu)
 
 
 @kernel

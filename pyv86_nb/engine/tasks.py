@@ -9,6 +9,7 @@ from numba.extending import register_jitable as kernel
 
 from . import state as S
 from .access import probe, push, read, set_sp, write
+from .debug import BT, LOCAL_ENABLES, set_debug
 from .exceptions import DB, GP, NP, SS, TS, fault
 from .isa import flags as F
 from .paging import set_cr3
@@ -34,7 +35,6 @@ from .segmentation import (
 
 JMP, CALL, INTERRUPT, IRET = range(4)                   # what caused the switch
 BUSY = 2
-LOCAL_ENABLES = 0x155                                   # DR7: L0-L3 and LE are of the task (17.2.4)
 
 
 @kernel
@@ -148,12 +148,14 @@ def switch_task(cpu, selector, why):
         flags |= F.NT
     set_segment(cpu, S.TR, selector, base, limit_of(low, high), rights | BUSY)
     cpu.tr, cpu.cr0 = selector, cpu.cr0 | S.TS
-    cpu.dr[7] &= ~LOCAL_ENABLES
+    set_debug(cpu, 7, cpu.dr[7] & ~LOCAL_ENABLES)       # L0-L3 and LE are of the task (17.2.4)
     if wide and cpu.cr0 & S.PG and cr3 != cpu.cr3:
         set_cr3(cpu, cr3)
     cpu.cf, cpu.carries, cpu.result = F.from_image(flags)
     cpu.eflags = flags & ~F.MASK & 0x3E7F00 if wide else flags & 0x7F00 & ~F.OF
     cpu.next, cpu.eip = eip, eip                        # from here on faults are of the new task
+    for s in range(6):                                  # what a fault leaves unloaded cannot be used (7.3, step 13)
+        set_segment(cpu, s, cpu.reg[S.SELECTORS + s], 0, 0, 0)
     load_ldt_of_task(cpu, ldt)
     cpu.cpl = 3 if cpu.eflags & F.VM else cpu.reg[S.SELECTORS + S.CS] & 3
     for s in (S.CS, S.SS, S.ES, S.DS, S.FS, S.GS):
@@ -163,7 +165,7 @@ def switch_task(cpu, selector, why):
     if eip > cpu.segment[S.CS].limit:
         fault(cpu, GP, cpu.external)
     if trap:
-        cpu.dr[6] |= 0x8000
+        cpu.dr[6] |= BT
         fault(cpu, DB, 0)
 
 

@@ -5,7 +5,7 @@ Whatever can fault is done first; CS, SS, ESP and `next`, the EIP to go on at, a
 from numba.extending import register_jitable as kernel
 
 from . import state as S
-from .access import is_user, load, logical, pop, push, read, set_sp, stack_offset, write
+from .access import can_push, load, pop, probe, push, read, set_sp, stack_offset, write
 from .exceptions import GP, NP, SS, TS, fault
 from .segmentation import (
     CODE_TYPE,
@@ -33,10 +33,15 @@ from .tasks import CALL, JMP, switch_task, task_gate
 GATES_AND_TASKS = 1 << 1 | 1 << 4 | 1 << 5 | 1 << 9 | 1 << 12           # types that far JMP and CALL go through: TSS, call and task gates
 
 @kernel
-def load_code(cpu, selector, at, low, high, cpl, offset):
-    """CS from a checked descriptor, with RPL := cpl; #GP(0) when the offset is beyond the limit."""
+def check_offset(cpu, low, high, offset):
     if offset > limit_of(low, high):
         fault(cpu, GP, cpu.external)
+
+
+@kernel
+def load_code(cpu, selector, at, low, high, cpl, offset):
+    """CS from a checked descriptor, with RPL := cpl; #GP(0) when the offset is beyond the limit."""
+    check_offset(cpu, low, high, offset)
     high = set_accessed(cpu, at, high)
     cpu.cpl = cpl
     set_segment(cpu, S.CS, selector & 0xFFFC | cpl, base_of(low, high), limit_of(low, high), rights_of(high))
@@ -57,9 +62,8 @@ def far_operand(cpu):
     size = cpu.width >> 3
     if cpu.opcode != 0xFF:                              # 9A, EA: in the instruction
         return cpu.immediate2, cpu.immediate & (0xFFFFFFFF if size == 4 else 0xFFFF)
-    at, user = logical(cpu, cpu.of_segment, cpu.offset, size + 2, 0), is_user(cpu)
-    offset = read(cpu, at, size, user)
-    return read(cpu, (at + size) & 0xFFFFFFFF, 2, user), offset
+    offset = load(cpu, cpu.of_segment, cpu.offset, size)
+    return load(cpu, cpu.of_segment, cpu.offset + size, 2), offset
 
 
 @kernel
@@ -91,100 +95,90 @@ def gate_target(cpu, selector, vector):
 
 
 @kernel
-def jmp_far(cpu):
+def read_descriptor(cpu, at):
+    return read(cpu, at, 4, 0), read(cpu, (at + 4) & 0xFFFFFFFF, 4, 0)
+
+
+@kernel
+def push_return(cpu, low, high, size, offset):
+    """CS and EIP onto the stack, if it has room and the target is within its segment (`low`, `high`).  The new sp."""
+    can_push(cpu, cpu.reg[S.ESP], size, 2)
+    check_offset(cpu, low, high, offset)
+    return push(cpu, push(cpu, cpu.reg[S.ESP], size, cpu.reg[S.SELECTORS + S.CS]), size, cpu.next)
+
+
+@kernel
+def transfer_far(cpu, why):
+    """JMP and CALL: to code, through a gate, to a task."""
     selector, offset = far_operand(cpu)
+    size, sp = cpu.width >> 3, cpu.reg[S.ESP]
     if not protected(cpu):
+        if why == CALL:
+            can_push(cpu, sp, size, 2)
+            if offset > cpu.segment[S.CS].limit:
+                fault(cpu, GP, 0)
+            sp = push(cpu, push(cpu, sp, size, cpu.reg[S.SELECTORS + S.CS]), size, cpu.next)
         load_code_real(cpu, selector, offset)
+        set_sp(cpu, sp)
         update_mode(cpu)
         return
     if null(selector):
         fault(cpu, GP, 0)
     at = descriptor_at(cpu, selector, GP)
-    low, high = read(cpu, at, 4, 0), read(cpu, (at + 4) & 0xFFFFFFFF, 4, 0)
+    low, high = read_descriptor(cpu, at)
     rights = rights_of(high)
+    kind = rights & 15
     if is_code(rights):
         check_direct(cpu, selector, rights)
+        if why == CALL:
+            sp = push_return(cpu, low, high, size, offset)
         load_code(cpu, selector, at, low, high, cpu.cpl, offset)
-    elif rights & S_BIT:
+        set_sp(cpu, sp)
+    elif rights & S_BIT or GATES_AND_TASKS >> kind & 1 == 0:
         fault(cpu, GP, selector & 0xFFFC)
     else:
-        kind = rights & 15
-        check_gate(cpu, selector, rights) if GATES_AND_TASKS >> kind & 1 else fault(cpu, GP, selector & 0xFFFC)
+        check_gate(cpu, selector, rights)
         if kind == 5:
-            task_gate(cpu, low >> 16, JMP)
+            task_gate(cpu, low >> 16, why)
         elif kind & ~8 == 1:
-            switch_task(cpu, selector, JMP)
+            switch_task(cpu, selector, why)
         else:
-            target = low >> 16
-            offset = low & 0xFFFF | (high & 0xFFFF0000 if kind == 12 else 0)
-            at = gate_target(cpu, target, GP)
-            low, high = read(cpu, at, 4, 0), read(cpu, (at + 4) & 0xFFFFFFFF, 4, 0)
-            rights = rights_of(high)
-            dpl = dpl_of(rights)
-            if not is_code(rights) or (dpl > cpu.cpl if rights & CONFORMING else dpl != cpu.cpl):
-                fault(cpu, GP, target & 0xFFFC)
-            if rights & P_BIT == 0:
-                fault(cpu, NP, target & 0xFFFC)
-            load_code(cpu, target, at, low, high, cpu.cpl, offset)
+            through_gate(cpu, low, high, 4 if kind == 12 else 2, why)
     update_mode(cpu)
+
+
+@kernel
+def jmp_far(cpu):
+    transfer_far(cpu, JMP)
 
 
 @kernel
 def call_far(cpu):
-    selector, offset = far_operand(cpu)
-    size = cpu.width >> 3
-    if not protected(cpu):
-        sp = push(cpu, cpu.reg[S.ESP], size, cpu.reg[S.SELECTORS + S.CS])
-        sp = push(cpu, sp, size, cpu.next)
-        load_code_real(cpu, selector, offset)
-        set_sp(cpu, sp)
-        update_mode(cpu)
-        return
-    if null(selector):
-        fault(cpu, GP, 0)
-    at = descriptor_at(cpu, selector, GP)
-    low, high = read(cpu, at, 4, 0), read(cpu, (at + 4) & 0xFFFFFFFF, 4, 0)
-    rights = rights_of(high)
-    if is_code(rights):
-        check_direct(cpu, selector, rights)
-        sp = push(cpu, cpu.reg[S.ESP], size, cpu.reg[S.SELECTORS + S.CS])
-        sp = push(cpu, sp, size, cpu.next)
-        load_code(cpu, selector, at, low, high, cpu.cpl, offset)
-        set_sp(cpu, sp)
-    elif rights & S_BIT:
-        fault(cpu, GP, selector & 0xFFFC)
-    else:
-        kind = rights & 15
-        check_gate(cpu, selector, rights) if GATES_AND_TASKS >> kind & 1 else fault(cpu, GP, selector & 0xFFFC)
-        if kind == 5:
-            task_gate(cpu, low >> 16, CALL)
-        elif kind & ~8 == 1:
-            switch_task(cpu, selector, CALL)
-        else:
-            call_gate(cpu, low, high, 4 if kind == 12 else 2)
-    update_mode(cpu)
+    transfer_far(cpu, CALL)
 
 
 @kernel
-def call_gate(cpu, low, high, size):
+def through_gate(cpu, low, high, size, why):
+    """A call gate.  JMP stays at the CPL; CALL goes to that of code that does not conform."""
     target, offset, count = low >> 16, low & 0xFFFF | (high & 0xFFFF0000 if size == 4 else 0), high & 31
     at = gate_target(cpu, target, GP)
-    low, high = read(cpu, at, 4, 0), read(cpu, (at + 4) & 0xFFFFFFFF, 4, 0)
+    low, high = read_descriptor(cpu, at)
     rights = rights_of(high)
     dpl = dpl_of(rights)
-    if not is_code(rights) or dpl > cpu.cpl:
+    if not is_code(rights) or dpl > cpu.cpl or (why == JMP and rights & CONFORMING == 0 and dpl != cpu.cpl):
         fault(cpu, GP, target & 0xFFFC)
     if rights & P_BIT == 0:
         fault(cpu, NP, target & 0xFFFC)
     if rights & CONFORMING or dpl == cpu.cpl:
-        sp = push(cpu, cpu.reg[S.ESP], size, cpu.reg[S.SELECTORS + S.CS])
-        sp = push(cpu, sp, size, cpu.next)
+        sp = push_return(cpu, low, high, size, offset) if why == CALL else cpu.reg[S.ESP]
         load_code(cpu, target, at, low, high, cpu.cpl, offset)
         set_sp(cpu, sp)
         return
     old_sp, old_ss = cpu.reg[S.ESP], cpu.reg[S.SELECTORS + S.SS]
     new_ss, sp = inner_stack(cpu, dpl)
     user = 1 if dpl == 3 else 0
+    can_push_inner(cpu, new_ss, sp, size, 4 + count, user)
+    check_offset(cpu, low, high, offset)
     sp = push_inner(cpu, new_ss, sp, size, old_ss, user)
     sp = push_inner(cpu, new_ss, sp, size, old_sp, user)
     for i in range(count - 1, -1, -1):
@@ -232,12 +226,21 @@ def inner_stack(cpu, level):
 
 
 @kernel
+def can_push_inner(cpu, ss, sp, size, n, user):
+    """#SS(selector) or #PF now if n pushes to the stack ss, which is in NEW, would fault."""
+    new = cpu.segment[S.NEW]
+    for _ in range(n):
+        sp = (sp - size) & (0xFFFFFFFF if new.rights & 0x4000 else 0xFFFF)
+        if sp < new.write.first or sp + size - 1 > new.write.last:
+            fault(cpu, SS, ss & 0xFFFC | cpu.external)
+        probe(cpu, (new.base + sp) & 0xFFFFFFFF, size, 1, user)
+
+
+@kernel
 def push_inner(cpu, ss, sp, size, v, user):
-    """A push to the stack ss, which is in NEW; a violation of its limit is #SS(selector)."""
+    """A push to that stack, after `can_push_inner`."""
     new = cpu.segment[S.NEW]
     sp = (sp - size) & (0xFFFFFFFF if new.rights & 0x4000 else 0xFFFF)
-    if sp < new.write.first or sp + size - 1 > new.write.last:
-        fault(cpu, SS, ss & 0xFFFC | cpu.external)
     write(cpu, (new.base + sp) & 0xFFFFFFFF, size, v, user)
     return sp
 

@@ -25,7 +25,9 @@ from numba.core.compiler import Compiler
 from numba.core.compiler_machinery import PassManager, _pass_registry
 from numba.core.cpu import CPUContext
 from numba.core.lowering import BaseLower
+from numba.core.postproc import PostProcessor
 from numba.core.registry import cpu_target
+from numba.core.transforms import canonicalize_cfg
 from numba.core.typed_passes import NativeLowering, NoPythonBackend, NopythonTypeInference, PreLowerStripPhis
 from numba.core.typing.context import BaseContext
 from numba.core.untyped_passes import FixupArgs, GenericRewrites, IRProcessing, ReconstructSSA, TranslateByteCode
@@ -110,6 +112,10 @@ def lean():
             instance.analysis = manager._analysis
             instance.run_pass(state)
 
+    def post(processor, emit_dels=False, extend_lifetimes=False):        # numba's own also asks how long each variable lives
+        processor.func_ir.blocks = canonicalize_cfg(processor.func_ir.blocks)
+        processor.func_ir.generator_info = None
+
     known, resolve = {}, BaseContext.resolve_function_type
 
     def remembered(context, function, args, kws):
@@ -123,7 +129,7 @@ def lean():
     changes = [(CPUCodeLibrary, "finalize", finalize), (CPUCodeLibrary, "_optimize_functions", layout),
                (CPUContext, "get_executable", executable), (BaseLower, "create_cpython_wrapper", no_wrapper),
                (BaseLower, "create_cfunc_wrapper", no_wrapper), (types.Record, "__repr__", short),
-               (Compiler, "define_pipelines", pipelines), (PassManager, "run", run),
+               (Compiler, "define_pipelines", pipelines), (PassManager, "run", run), (PostProcessor, "run", post),
                (BaseContext, "resolve_function_type", remembered)]
     saved = [(c, n, getattr(c, n)) for c, n, _ in changes]
     for c, n, f in changes: setattr(c, n, f)

@@ -1,4 +1,5 @@
-"""Random bytes as code on all tiers, for a process of its own: `python tests/engine/fuzz.py SEED CASES`.
+"""Random bytes as code on all tiers, for a process of its own: `python tests/engine/fuzz.py SEED CASES`.   In half of the cases with
+breakpoints, alignment checks, virtual interrupts and other bits of CR4.
 
 Real mode, 16 and 32 bit, paging, users, VM86; descriptor tables, interrupt tables and task states of garbage, so that far
 transfers and exceptions lead anywhere.  The last line names the case being run: after a crash it says which one it was.
@@ -9,6 +10,10 @@ import sys
 
 from worlds import CODE, CODE0, DATA, GDT, IDT, LDT, RAM, TABLES, TSS, WORLDS, Machine, descriptor, gate
 
+from pyv86_nb.engine import segmentation as SEG
+from pyv86_nb.engine import state as S
+from pyv86_nb.engine.debug import set_debug
+from pyv86_nb.engine.isa import flags as F
 from pyv86_nb.engine.isa.opcodes import OPCODES
 from pyv86_nb.engine.isa.rows import MAPS, parse
 
@@ -74,6 +79,30 @@ def machines(world, tiers):
     return out
 
 
+def more_state(rng, world):
+    """Breakpoints, alignment checks, virtual interrupts, features of CR4: {record field: value}, sometimes."""
+    if rng.random() < .5:
+        return {}
+    some = {"cr0": world.control[0] | rng.choice((0, S.AM))}
+    some["cr4"] = rng.choice((0, S.VME | S.PVI, S.DE, S.PSE | S.PGE, rng.getrandbits(9) & (S.VME | S.PVI | S.TSD | S.DE | S.PSE | S.PGE) | rng.choice((0, S.UMIP))))
+    if rng.random() < .6:
+        some["dr"] = [rng.choice((DATA + rng.randrange(0x40), CODE + rng.randrange(0x40), world.sp + 0x20000 - 4, rng.getrandbits(10))) for _ in range(4)]
+        some["dr7"] = rng.choice((rng.getrandbits(8), 0xFF, 3)) | rng.getrandbits(16) << 16 | (0x2000 if rng.random() < .1 else 0)
+    return some
+
+
+def apply(cpu, some):
+    for name, v in some.items():
+        if name == "dr":
+            for n in range(4):
+                set_debug(cpu, n, v[n])
+        elif name == "dr7":
+            set_debug(cpu, 7, v)
+        else:
+            setattr(cpu, name, v)
+    SEG.update_mode(cpu)
+
+
 def main(seed, cases, tiers=("python", "threaded", "native")):
     made, counted, instructions = {}, collections.Counter(), 0
     for i in range(seed, seed + cases):
@@ -87,10 +116,13 @@ def main(seed, cases, tiers=("python", "threaded", "native")):
         if rng.random() < .8:
             regs[4] = world.sp
         flags = world.eflags | 2 | rng.getrandbits(12) & 0xCD5 | (0x100 if rng.random() < .05 else 0) | (0x200 if rng.random() < .2 else 0)
+        flags |= rng.choice((0, 0, 0, F.AC, F.RF, F.VIF, F.VIP, F.AC | F.VIF))
         ticks = rng.choice((7, 100, 400))
+        some = more_state(rng, world)
         results = []
         for m in made[world.name]:
             m.start(memory, regs, world.eip, flags)
+            apply(m.cpu, some)
             results.append(m.run(ticks))
             if m.p.memory.host[RAM:].any():
                 raise SystemExit(f"case {i}: {m.tier} wrote beyond the RAM")

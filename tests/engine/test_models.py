@@ -250,3 +250,10 @@ def test_lzcnt_popcnt_movbe(m, v, w):
     end = m.run(f".byte {prefix}0x0F, 0x38, 0xF0, 0x1D; .long 0x30000; .byte {prefix}0x0F, 0x38, 0xF1, 0x1D; .long 0x30004", ebx=0)
     assert end.ebx == int.from_bytes(m.memory.read(0x30000, size), "big") and m.memory.read(0x30004, size) == m.memory.read(0x30000, size)
     assert m.run(b"\x0f\x38\xf0\xc1").fault == (UD, None), "not between registers"
+
+
+@pytest.mark.parametrize("code", [b"\x0f\x1f\x00", b"\x0f\x1f\x44\x00\x00", b"\x66\x0f\x1f\x84\x00\x00\x00\x00\x00", b"\x0f\x1f\xc0", b"\x0f\x18\xd0", b"\xf3\x90"])
+def test_long_nops(m, code):
+    """vol. 2, NOP: no access to memory, whatever the operand; appendix A: 0F 18 to 0F 1F; PAUSE is a NOP."""
+    end = m.run(code + b"\xcd\x80", eax=0xFFFFFFFF, ds=0)
+    assert end.vector == 0x80 and end.frame[0] == CODE + len(code) + 2

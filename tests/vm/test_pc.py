@@ -288,3 +288,17 @@ def test_a_snapshot_of_freedos_keeps_what_was_written(dos, tmp_path):
 def in_a_loop(work):
     """asyncio.run in a thread of its own: where browser tests ran before, this one has a running loop already."""
     with ThreadPoolExecutor(1) as pool: return pool.submit(asyncio.run, work).result()
+
+
+def test_memory_shows_the_display_as_the_processor_would_read_it():
+    """Oracle: the screen, which is drawn from the planes."""
+    with bare("native") as vm:
+        vm.run(seconds=0.2)
+        before = vm.snapshot()
+        shown = bytes(vm.memory[0xB8000:0xB8000 + 80 * 25 * 2:2]).decode("ascii", "ignore")
+        letters = [c for c in shown if c.isalnum()]
+        assert letters == [c for c in text(vm) if c.isascii() and c.isalnum()] and letters
+        assert bytes(vm.memory.virtual[0xB8000:0xB8010]) == bytes(vm.memory[0xB8000:0xB8010])
+        assert (vm.snapshot().arrays["board"] == before.arrays["board"]).all(), "looking has changed a chip"
+        vm.memory[0xB8000:0xB8004] = b"H\x1ei\x1e"
+        assert text(vm).startswith("Hi")
