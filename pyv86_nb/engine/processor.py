@@ -11,11 +11,11 @@ import os
 import llvmlite.binding as llvm
 import numpy as np
 
-from . import bus, decode, dispatch, door, forms, fpu_door, kernels, reasons, stencils, unit
+from . import bus, decode, dispatch, door, forms, fpu_door, fpu_registers, kernels, reasons, stencils, unit
 from . import code as C
 from . import segmentation as SEG
 from . import state as S
-from .bus import NEVER
+from .bus import NEVER, burst
 from .debug import set_debug
 from .exceptions import NAMES, Fault
 from .interrupt import eflags
@@ -27,6 +27,8 @@ from .plain import Plain
 from .raw import (
     ACKNOWLEDGE,
     ADVANCE,
+    BURST_READ,
+    BURST_WRITE,
     DEADLINE,
     FRAME,
     IRET,
@@ -317,6 +319,8 @@ class Processor:
             return cpu.dr[int(name[2:])]
         if name in ("eip", "cr0", "cr2", "cr3", "cr4", "cpl", "ldtr", "tr"):
             return getattr(cpu, name)
+        if name in fpu_registers.NAMES:
+            return fpu_registers.get(cpu, name)
         raise AttributeError(f"there is no register {name!r}")
 
     def set(self, name: str, value) -> None:
@@ -328,6 +332,10 @@ class Processor:
             self._fits(name, limit, 16)
             setattr(cpu, name[:3] + "_base", base)
             setattr(cpu, name[:3] + "_limit", limit)
+            return
+        if name in fpu_registers.NAMES:
+            fpu_registers.set(cpu, name, value)
+            cpu.attention = 1
             return
         self._fits(name, value, 16 if name in S.SEGMENTS or name in ("ldtr", "tr") else 32)
         if name in S.GENERAL:
@@ -418,6 +426,8 @@ class Processor:
             board.write(address, value, size)
             door.isa_cycle(self.cpu, address, int(board.clock.ips))
             return 0
+        if verb in (BURST_READ, BURST_WRITE):
+            return burst(board.bus.address, int(verb == BURST_WRITE), address & 0xFFFF, size, address >> 16, value)
         if verb == MEMORY_READ:
             return int(board.memory_read(what >> REGION_SHIFT, address, size))
         if verb == MEMORY_WRITE:
