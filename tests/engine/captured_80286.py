@@ -84,7 +84,7 @@ class Captured:
         self.memory.map(0, RAM, 0, 0)
         self.cpu = Processor(self.memory, tier)
         self.cpu.real()
-        self.tlb_writes = self.cpu.array["tlb"]["write"][0]
+        self.tlb_writes = self.cpu.array["tlb"]["room"][0]
 
     def load(self, regs, ram):
         cpu = self.cpu.cpu
@@ -118,5 +118,5 @@ class Captured:
                 found[page * PAGE + k] = int(here[k])
             here[:] = 0
         flags[:RAM // PAGE] &= 255 - S.DIRTY
-        self.tlb_writes[:] = S.INVALID                  # so that the next write marks its page again
+        self.tlb_writes[:] = 0                          # so that the next write marks its page again
         return found
