@@ -200,7 +200,7 @@ def burst(cpu, size, reading):
     return n
 
 
-# THE LOOP: `what` is known where it is called, so each instruction has a loop of its own without the other elements
+# THE LOOP
 
 MOVS, STOS, LODS, CMPS, SCAS, INS, OUTS = range(7)
 

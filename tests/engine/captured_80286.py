@@ -3,6 +3,7 @@ import functools
 import gzip
 import json
 
+from pyv86_nb.engine import models
 from pyv86_nb.engine import segmentation as SEG
 from pyv86_nb.engine import state as S
 from pyv86_nb.engine.isa import flags as F
@@ -83,6 +84,7 @@ class Captured:
         self.memory = PhysicalMemory(RAM)
         self.memory.map(0, RAM, 0, 0)
         self.cpu = Processor(self.memory, tier)
+        self.cpu.cpu.offers &= ~models.FPU               # there was no 80287
         self.cpu.real()
         self.tlb_writes = self.cpu.array["tlb"]["room"][0]
 
