@@ -51,7 +51,7 @@ def build(m, seed):
         entry(m, other + size * i, i << 12 | P | W | U, size)
     entry(m, directory, table | P | W | U | A, size)
     rights = lambda: r.choice((P, P, P, 0)) | r.choice((W, W, 0)) | r.choice((U, U, 0)) | r.choice((0, A, A | D)) | r.choice((0, G)) | r.choice((0, 0, NX if pae else 0)) \
-        | (1 << r.choice((*range(40, 52), 62)) if pae and r.random() < .08 else 0) | r.choice((0, 0x18, 0xE00))     # noqa: E731
+        | (1 << r.choice((*range(40, 52), 62)) if pae and r.random() < .08 else 0) | r.choice((0, 0x18, 0xE00))
     if r.random() < .35:                                 # a large page over the RAM
         pde = rights() | PS | (1 << (r.randrange(13, 21) if pae else 21) if cr4 & (PSE | PAE) and r.random() < .15 else 0)
         if not pae and not cr4 & PSE:
