@@ -7,7 +7,6 @@ that the handler before has computed; tlb is the half of the TLB that the privil
 from . import state as S
 from .emit_vector import Vectors
 from .isa.steps import Operands, merge
-from .lanes_llvm import WideVal, type_of
 from .records import OFF, RECORD
 from .val import Text, Val
 

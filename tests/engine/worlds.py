@@ -170,7 +170,8 @@ class Machine:
                  for s, one in ((s, cpu.segment[s]) for s in (*range(6), S.TR, S.LDTR))]
         tables = [(cpu.gdt_base, cpu.gdt_limit), (cpu.idt_base, cpu.idt_limit)]
         return (why, [cpu.reg[i] for i in range(8)], cpu.eip, p.get("eflags"), shown, tables, [cpu.cr0, cpu.cr2, cpu.cr3, cpu.cr4],
-                p.instructions, p.now, p.faults, cpu.cpl, [cpu.dr[6], cpu.dr[7]], self.ram.tobytes(), np.concatenate([p.array["xmm"][0], p.array["st"]["significand"][0]]).view(np.uint64).tolist(), cpu.mxcsr, cpu.ftw)
+                p.instructions, p.now, p.faults, cpu.cpl, [cpu.dr[6], cpu.dr[7]], self.ram.tobytes(),
+                np.concatenate([p.array["xmm"][0], p.array["st"]["significand"][0]]).view(np.uint64).tolist(), cpu.mxcsr, cpu.ftw)
 
 
 def machines(world, size=RAM):
