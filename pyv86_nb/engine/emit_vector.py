@@ -107,6 +107,17 @@ class Vectors:
             r = ir.name(f'call {into} asm sideeffect "{row.host} {select}$2, $0", "{out},0,{kind}"({WIDE} {a.text}, {source})')
         return ir.wide(32, r) if f.dst == "r" else WideVal(128, r, ir)
 
+    def hosted(self, f, a, b): return self.floating(f, a, b)
+    def xmm0(self): return self.rd_wide(S.XMM, 128)
+
+    def crc32(self, meaning, a, b, w):
+        """The host's instruction where it has one."""
+        if not has("sse4.2"):
+            return meaning(a, b, w)
+        x, y = self.ir.narrow(32, a), self.ir.narrow(w, b)
+        name, kind = {8: ("crc32b", "q"), 16: ("crc32w", "r"), 32: ("crc32l", "r")}[w]
+        return self.ir.wide(32, self.ir.name(f'call i32 asm "{name} $2, $0", "=r,0,{kind}"(i32 {x}, i{w} {y})'))
+
     def load_mxcsr(self, v):
         """What is reserved is the plain reader's, which raises #GP."""
         self.unless(((v & RESERVED) == 0).bit, "exit_python")
