@@ -11,7 +11,20 @@ import os
 import llvmlite.binding as llvm
 import numpy as np
 
-from . import bus, decode, dispatch, door, forms, fpu_door, fpu_registers, kernels, reasons, stencils, unit, vector_registers
+from . import (
+    bus,
+    decode,
+    dispatch,
+    door,
+    forms,
+    fpu_door,
+    fpu_registers,
+    kernels,
+    reasons,
+    stencils,
+    unit,
+    vector_registers,
+)
 from . import code as C
 from . import segmentation as SEG
 from . import state as S

@@ -2,10 +2,9 @@
 from . import cipher as C
 from . import floating as F
 from . import packed as P
-from . import softfloat as SF
 from .opcodes_sse import LOAD, mmx, sse
 from .rows import op
-from .vector import by_xmm0, crc32, floating, hosted, tested
+from .vector import by_xmm0, crc32, floating, hosted, string, tested
 
 SSSE3 = ((0x00, "pshufb", P.permute), (0x01, "phaddw", P.neighbours(16, P.add)), (0x02, "phaddd", P.neighbours(32, P.add)),
          (0x03, "phaddsw", P.neighbours(16, P.add_signed)), (0x04, "pmaddubsw", P.multiply_add_bytes), (0x05, "phsubw", P.neighbours(16, P.sub)),
@@ -64,6 +63,12 @@ def sse42():
         yield op(f"F2 0F 38 {opcode} /r", "crc32", operands, C.crc32, step=crc32, writes="none", feature="sse4_2", **k)
 
 
+def strings():
+    for opcode, name in enumerate(("pcmpestrm", "pcmpestri", "pcmpistrm", "pcmpistri"), 0x60):
+        yield sse(f"66 0F 3A {opcode:02X} /r", name, "V W Ib", None, step=string, writes="all", aligned=False, feature="sse4_2", host=name,
+                  host_feature="sse4.2", patched=True)
+
+
 def ciphers():
     k = {"step": hosted, "feature": "aes", "host_feature": "aes"}
     for opcode, name, meaning in ((0xDC, "aesenc", C.encrypt), (0xDD, "aesenclast", C.encrypt_last), (0xDE, "aesdec", C.decrypt),
@@ -75,4 +80,4 @@ def ciphers():
               host_feature="pclmul")
 
 
-SSE4 = (*ssse3(), *sse41(), *sse42(), *ciphers())
+SSE4 = (*ssse3(), *sse41(), *sse42(), *strings(), *ciphers())

@@ -124,6 +124,13 @@ def crc32(m, f):
     m.wr_reg("ra", "r", 32, m.crc32(f.row.meaning, m.rd_reg("ra"), b, w))
 
 
+def string(m, f):
+    """PCMPESTRI and the like: the answer is in ECX or XMM0, and CF ZF SF OF."""
+    b = source(m, f, f.row.operands[1], f.row.bits)
+    cf, zf, sf, of = m.string(f, m.rd_wide("ra", f.w), b)
+    m.set_flags(*F.from_image(cf | zf << 6 | sf << 7 | of << 11))
+
+
 def ordered(m, f):
     """COMISS, COMISD, UCOMISS, UCOMISD."""
     m.begin_floating()
