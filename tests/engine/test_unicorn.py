@@ -7,6 +7,9 @@ between the tiers to the bit; one of them is compared with Unicorn.   Where it w
     code as data        it writes to code segments, in protected mode too
     RET imm16           it takes the immediate for signed
     TEST F6/F7 /1       an alias of /0, it knows only that
+    NOP r/m, 0F 18-1F   #UD to it for some register operands, which are reserved hints
+    POPCNT, MOVBE       of 16 bits without a prefix: it counts and moves 32
+    IRETD at CPL 0      does not write VIF and VIP
     SMSW r32            the upper half, undefined, is CR0's on processors
     alignment           of operands of 16 bytes: it does not look;   CLFLUSH is nothing to it
     MASKMOVDQU          touches nothing but the bytes that are chosen (the manual leaves it open; ours asks for all 16)
@@ -96,6 +99,10 @@ def differences(got, want, case, memory):
         return None
     if vector is None and len(case.rows) > 1 and want[1] == case.world.eip + case.at[-1]:
         return None                                      # it has stopped one short
+    if vector == 6 and any(r.name == "nop" for r in case.rows):
+        return None
+    if case.world.width == 16 and any(r.name in ("popcnt", "movbe") for r in case.rows):
+        return None
     if b"\xf0" in case.code and "neg" in [r.name for r in case.rows]:
         return None
     if ours == "#UD(0x0)" and vector == 13 and case.rows[0].name == "mov_from_control":
@@ -119,7 +126,8 @@ def differences(got, want, case, memory):
     undefined = case.undefined if vector is None else case.ever
     if len(case.rows) > 1 and vector is not None:
         rotates = True                                   # they are compared after the instructions before the fault
-    if (got[2] ^ want[2]) & ~undefined & ~F.RF and not rotates:
+    virtual = F.VIF | F.VIP if any(r.name == "iret" for r in case.rows) else 0
+    if (got[2] ^ want[2]) & ~undefined & ~F.RF & ~virtual and not rotates:
         out.append(("eflags", hex(got[2]), hex(want[2]), hex(case.undefined)))
     both = {got[4] & ~4095, want[4] & ~4095} == {0x25000, 0x26000} or any(r.name in ("cmps", "pusha") for r in case.rows)
     if ours and ours.startswith("#PF") and got[4] != want[4] and not both:
