@@ -316,8 +316,6 @@ def undefined(row, count, w):
     n = row.name
     if n in ("and", "or", "xor", "test"):
         return F.AF
-    if n == "lzcnt":
-        return F.OF | F.SF | F.PF | F.AF
     if n == "mul" or n == "imul":
         return F.SF | F.ZF | F.AF | F.PF
     if n in ("div", "idiv"):

@@ -100,6 +100,8 @@ def differences(got, want, case, memory):
         return None
     if vector is None and len(case.rows) > 1 and want[1] == case.world.eip + case.at[-1]:
         return None                                      # it has stopped one short
+    if case.world.width == 16 and any(r.name in ("popcnt", "lzcnt", "movbe") for r in case.rows):
+        return None
     if b"\xf0" in case.code and "neg" in [r.name for r in case.rows]:
         return None
     if ours == "#UD(0x0)" and vector == 13 and case.rows[0].name == "mov_from_control":
