@@ -501,6 +501,10 @@ def watch(cpu, t, physical, size):
 @kernel
 def forget_writes(cpu, page):
     """No TLB entry may let writes to this physical page pass."""
+    flags = peek(cpu.page_flags + page, 1)
+    if flags & S.OPEN == 0:
+        return                                          # none does
+    poke(cpu.page_flags + page, 1, flags & ~S.OPEN)
     frame = peek(cpu.read_frame + 4 * page, 4)
     host = cpu.host + ((frame - 1) << 12)
     for i in range(3 * S.TLB_SIZE):
