@@ -339,7 +339,7 @@ def plan_block(cpu, t, n, eip, after_last):
                 k = put(t, k, t.special[which], d, left, 0, 0, 0, 0)
                 i += 1
                 continue
-            write = (d[D.DK] == D.MEMORY and r[D.KEEP] != 0) or r[D.AT_EDI] != 0
+            write = (d[D.DK] == D.MEMORY and r[D.KEEP] != 0) or r[D.STORES] != 0
             k = put_address(t, k, mode, d, left, d[D.SEG], d[D.AW], d[D.EA], d[D.EBASE], d[D.EINDEX], d[D.DISP], size, write,
                             r[D.NO_ACCESS] == 0)
             if r[D.STACK]:                              # PUSH, CALL m: by way of TMP

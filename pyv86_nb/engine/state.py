@@ -61,6 +61,8 @@ CPU = np.dtype([
     ("pc", I8), ("address", I8), ("access", I8), ("bounce", I8, (2,)),
     ("bounced", I8), ("bounce_linear", I8), ("bounce_size", I8), ("bounce_first", I8), ("bounce_second", I8),
     ("saved_read", I8), ("saved_first", I8), ("saved_host", I8), ("saved_room", I8), ("found", I8),
+    # whose the host's MXCSR is (emit_vector.py)
+    ("floating", I8), ("usual_mxcsr", I8), ("room_mxcsr", I8),
     # the model (models.py)
     ("offers", I8), ("cr4_bits", I8), ("signature", I8), ("leaves", LEAF, (LEAVES,)),
     # caches, all derived: cleared on restore.  generation, era: paging.flush_address_space
