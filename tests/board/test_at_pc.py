@@ -32,13 +32,13 @@ def test_a20_from_both_gates(pc):
 @pytest.mark.parametrize("ports", [[(0x92, 3)], [(0x64, 0xFE)], [(0xCF9, 0x02), (0xCF9, 0x06)], [(0xCF9, 0x04)]])
 def test_reset_and_who_hears_it(pc, ports):
     pc.write(0x21, 0x5A) if not pc.chips["pic1"].init else None
-    pc.chips["pit"].counter[0].cr = 0x1234
+    pc.chips["com1"].ier = 5
     for p, v in ports: B.port_write(pc.bus.address, p, 1, v)
     assert level(pc, "RESET") == 1
     pc.reset_line()
     assert level(pc, "RESET") == 0 and level(pc, "REMAP") == 0
     hard = ports[-1] == (0xCF9, 0x06)
-    assert (pc.chips["pit"].counter[0].cr == 0) == hard       # a processor's reset leaves the timer alone
+    assert (pc.chips["com1"].ier == 0) == hard                # a processor's reset leaves the UART alone
 
 
 def test_power_management_ports_follow_pmbase(pc):

@@ -141,7 +141,7 @@ _start: cli
         movl    $0x00040, LAPIC + 0x320
         movl    $100000, LAPIC + 0x380
         sti
-        movl    $1000000, %ecx
+        movl    $100000000, %ecx
 10:     cmpl    $1, ticks
         je      11f
         loop    10b
@@ -179,7 +179,7 @@ _start: cli
         cmpl    $4, %eax
         call    check
         movl    $0, LAPIC + 0x80
-        movl    $1000, %ecx
+        movl    $100000, %ecx
 23:     loop    23b
         movl    $t_self, %esi
         cmpl    $1, messages
@@ -238,7 +238,7 @@ _start: cli
         jnz     20b
         movb    $0x1E, %al
         outb    %al, $0x60
-        movl    $1000000, %ecx
+        movl    $100000000, %ecx
 21:     cmpl    $0, keys
         jne     22f
         loop    21b

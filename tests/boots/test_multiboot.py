@@ -14,10 +14,10 @@ SOURCE = pathlib.Path(__file__).with_name("multiboot_kernel.s")
 CHECKS = 18
 
 
-@pytest.fixture(scope="module")
-def program(tmp_path_factory):
-    from conftest import command
-    folder = tmp_path_factory.mktemp("multiboot")
+@pytest.fixture
+def program(tmp_path, command):
+    """A folder with the kernel and a module."""
+    folder = tmp_path
     subprocess.run([command("as"), "--32", "-o", folder / "k.o", SOURCE], check=True)
     subprocess.run([command("ld"), "-m", "elf_i386", "-n", "-Ttext=0x101000", "--section-start=.boot=0x100000", "-o", folder / "kernel.elf", folder / "k.o"],
                    check=True)
