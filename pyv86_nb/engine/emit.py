@@ -5,8 +5,8 @@ threaded (operands loaded from the record) and native (operands are holes, patch
 that the handler before has computed; tlb is the half of the TLB that the privilege level uses.
 """
 from . import state as S
+from .emit_vector import Vectors
 from .isa.steps import Operands, merge
-from .lanes_llvm import WideVal, type_of
 from .records import OFF, RECORD
 from .val import Text, Val
 
@@ -21,7 +21,7 @@ JUMP_TAG, JUMP_CODE = (S.JUMP.fields[n][1] for n in ("tag", "code"))
 JUMP_SHIFT = S.JUMP.itemsize.bit_length() - 1
 
 
-class Emit(Operands):
+class Emit(Operands, Vectors):
     def __init__(self, mode):
         self.mode, self.ir = mode, Text()
         self.pending, self.labels, self.holes, self.t_word = [], 0, {}, None
@@ -99,13 +99,25 @@ class Emit(Operands):
         self.ir.store(64, significand, p)
         self.ir.store(64, exponent, self.ir.at(p, 8))
 
+    def either(self, cond, yes, no):
+        """The words of one of two functions: for what is long, and the condition mostly the same."""
+        labels = self.fork(cond.truth(), likely=False)
+        ways, join = [], f"J{self.labels}"
+        for label, f in zip(labels, (yes, no), strict=True):
+            self.ir.label(label)
+            ways.append((label, f()))
+            self.ir.put(f"br label %{join}")
+        self.ir.label(join)
+        (a, ones), (b, others) = ways
+        return [self.ir.val(f"phi i64 [ {x}, %{a} ], [ {y}, %{b} ]") for x, y in zip(ones, others, strict=True)]
+
     def rd_high(self, ref): return self.ir.load(16, self.ir.at(ref, 8))
     def wr_high(self, ref, v): self.ir.store(16, v, self.ir.at(ref, 8))
     def ordinary(self, cond): self.unless(cond.truth() if isinstance(cond, Val) else str(bool(cond)).lower(), "exit_fpu")
 
     def track(self, memory):
-        self.wr_word("fip", self.hole("window"))
-        self.wr_word("fop", self.hole("imm") & 0x7FF)
+        self.ir.store(32, self.hole("window"), self.ir.at("%s", S.offset("fip")))         # the upper halves are always 0
+        self.ir.store(32, self.hole("imm"), self.ir.at("%s", S.offset("fop")))
         self.wr_word("fcs", self.rd_reg(S.SELECTORS + S.CS))
         if memory:
             self.wr_word("fdp", (self.t() - self.ir.load(64, self.slot("base"))) & 0xFFFFFFFF)
@@ -126,18 +138,6 @@ class Emit(Operands):
 
     def rd(self, ref, w): return self.ir.load(w, ref)
     def wr(self, ref, w, v): self.ir.store(w, v, ref)
-
-    # vectors
-    def load_wide(self, p, bits): return WideVal(bits, self.ir.name(f"load {type_of(bits)}, ptr {p}, align 1"), self.ir)
-    def store_wide(self, p, x): self.ir.put(f"store {type_of(x.bits)} {x.text}, ptr {p}, align 1")
-    def rd_wide(self, which, bits): return self.load_wide(self.slot(which), bits)
-    def wr_wide(self, which, x): self.store_wide(self.slot(which), x)
-    def word_wide(self, which): return self.load_wide(self.slot(which), 32)
-
-    def at(self, row, write):
-        if row.aligned:
-            self.unless(((self.t() & 15) == 0).bit, "exit_python")
-        return self.probe(self.t(), row.bits, write)
 
     def t(self):
         if self.t_word is None:

@@ -3,9 +3,11 @@ from dataclasses import dataclass, replace
 from functools import partial
 from itertools import product
 
+from . import emit_vector
 from . import state as S
 from .access import misaligned
 from .emit import PARAMETERS, TAIL, Emit
+from .emit_vector import ENTER
 from .isa import flags as F
 from .isa import steps, x87
 from .isa.opcodes import OPCODES
@@ -75,7 +77,8 @@ def widths(row):
 def forms(row):
     if row.fpu:
         dst, src = (*row.operands, "-", "-")[:2]
-        yield Form(row, 32, dst, src, cc=row.cc)
+        for double in (False, True) if row.step is x87.arithmetic else (False,):
+            yield Form(row, 32, dst, src, double, row.cc)
         return
     if row.kernel:
         return
@@ -83,8 +86,9 @@ def forms(row):
     if row.bits:
         w = register_bits(codes[0]) or register_bits(codes[1])
         for d, s in product(kinds(codes[0], 32), kinds(codes[1], 32)):
-            if ("m" in d + s) == (row.mod == "m" and row.operands[1:] != ("Mb",)) or row.mod == "":
-                yield Form(row, w, d, s)
+            if ("m" in d + s) == (row.mod == "m" and row.operands[1:] not in (("Mb",), ("Md",))) or row.mod == "":
+                for cc in range(row.select + 1):
+                    yield Form(row, w, d, s, cc=cc)
         return
     one_flags = row.step is not steps.ordinary or row.writes == "none"
     for w in widths(row):
@@ -117,7 +121,9 @@ def fused_forms():
 
 def emit_form(f, mode):
     m = Emit(mode)
-    if f.cc < 16:
+    if not m.can(f.row):
+        m.leave("exit_python")
+    elif f.cc < 16 or f.row.bits:
         m.checked = f.row.ends == "indirect" and f.cc == 1
         f.row.step(m, f)
         if not m.ir.lines or m.ir.lines[-1].split()[0] != "ret":
@@ -207,13 +213,6 @@ def exit_function(name):
     return m.function(name)
 
 
-ENTER = """define i64 @enter(ptr %s, ptr %pc, ptr %tlb, ptr %code) nounwind {
-  %rc = call preserve_nonecc i64 %code(ptr %s, ptr %pc, i64 0, ptr %tlb)
-  ret i64 %rc
-}
-"""
-
-
 def plan():
     """Every handler: {key: its number} and, in that order, what builds it."""
     where, todo = {}, []
@@ -243,5 +242,5 @@ def module(mode):
     types = ",".join(x.split()[0] for x in PARAMETERS.split(","))
     text += [f"declare preserve_nonecc i64 @{n}({types})\n" for n in ("cont", "taken")]
     text += ["declare i64 @llvm.ctlz.i64(i64, i1)\n"]
-    text += [exit_function(n) for n in EXITS] + [ENTER, DECLARATIONS, TAIL]
+    text += [exit_function(n) for n in EXITS] + [ENTER, emit_vector.DECLARATIONS, DECLARATIONS, TAIL]
     return where, len(todo), "".join(text)

@@ -61,6 +61,8 @@ CPU = np.dtype([
     ("pc", I8), ("address", I8), ("access", I8), ("bounce", I8, (2,)),
     ("bounced", I8), ("bounce_linear", I8), ("bounce_size", I8), ("bounce_first", I8), ("bounce_second", I8),
     ("saved_read", I8), ("saved_first", I8), ("saved_host", I8), ("saved_room", I8), ("found", I8),
+    # whose the host's MXCSR is (emit_vector.py)
+    ("floating", I8), ("usual_mxcsr", I8), ("room_mxcsr", I8),
     # the model (models.py)
     ("offers", I8), ("cr4_bits", I8), ("signature", I8), ("leaves", LEAF, (LEAVES,)),
     # caches, all derived: cleared on restore.  generation, era: paging.flush_address_space
@@ -102,8 +104,9 @@ CODE_WORDS = 64                                         # code is remembered by 
 CODE, DIRTY, SLOW, OPEN = 1, 2, 4, 8                    # translated blocks here; written since the last look; the TLB lets writes pass
 
 # the mode bits of a block's key; the CS limit is above them.  UNPROTECTED: real or VM86 mode, where a load of a data segment moves
-# its base and nothing else.  FPU: x87 instructions need no look at CR0 and no look for exceptions, which are all masked.
-# SSE: the system has enabled it.  BREAKS: there are code breakpoints.  ALIGN: operands must be aligned
-D32, B32, FLAT_ES, FLAT_SS, FLAT_DS, V86, PAGED, A20, UNPROTECTED, FPU, SSE = (1 << i for i in range(11))
+# its base and nothing else.  FPU: x87 instructions need no look at CR0 and no look for exceptions, which are all masked;
+# FPU_DOUBLE: and they round to 53 bits.  SSE: the system has enabled it.  BREAKS: there are code breakpoints.  ALIGN: operands must be
+# aligned
+D32, B32, FLAT_ES, FLAT_SS, FLAT_DS, V86, PAGED, A20, UNPROTECTED, FPU, SSE, FPU_DOUBLE = (1 << i for i in range(12))
 BREAKS, ALIGN, LIMIT_SHIFT = 1 << 14, 1 << 15, 16
 FLAT_LIMIT = 0xFFFFFFFF

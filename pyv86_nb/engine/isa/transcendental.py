@@ -31,10 +31,12 @@ from .wide import (
     clz,
     less_pairs,
     lsr,
+    plus,
     semantic,
     shift_left,
     shift_right,
     subtract_pairs,
+    times,
     ult,
     umulh,
     wrap,
@@ -59,10 +61,10 @@ TINY = -66                                              # below 2^TINY the secon
 def product(ah, al, bh, bl):
     """The upper 128 bits of a product of pairs, up to three units too small."""
     cross, other = umulh(ah, bl), umulh(al, bh)
-    low = wrap(wrap(ah * bh) + cross)
-    high = umulh(ah, bh) + ult(low, cross)
-    low = wrap(low + other)
-    return wrap(high + ult(low, other)), low
+    low = plus(times(ah, bh), cross)
+    high = plus(umulh(ah, bh), ult(low, cross))
+    low = plus(low, other)
+    return plus(high, ult(low, other)), low
 
 
 @semantic
