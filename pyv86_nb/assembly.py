@@ -246,7 +246,8 @@ def assemble(o: Options, disks: list[Any]) -> Machine:
     memory = PhysicalMemory(o.memory, store_bytes(bios, Vga))
     start = o.rtc or (datetime.datetime.now() if o.clock == "wall" else datetime.datetime(2000, 1, 1))
     hard = disks[FLOPPIES:CD]
-    board = at_pc(memory, fda=drive_type(disks[0]) or "1.44M", fdb=drive_type(disks[1]), ide=kinds(hard, cd), virtio=sum(on(d, "virtio") for d in hard),
+    board = at_pc(memory, fda=drive_type(disks[0]) or "1.44M", fdb=drive_type(disks[1]),
+                  ide=kinds(hard, cd), virtio=sum(on(d, "virtio") for d in hard),
                   disks=[hard_disk.geometry(d) if on(d, "ide") else None for d in hard], boot=o.boot, rtc_start=start, bios=bios,
                   vga_bios=vga_bios, kernel=kernel, clock=Clock(ips=o.ticks_per_second))
     processor = Processor(memory, tier, board, model=o.cpu, apic=True, seed=o.seed)
