@@ -10,7 +10,7 @@ from . import blocks as B
 from . import decode as D
 from . import records as R
 from . import state as S
-from .access import DEVICE, DONE, device_read, device_write, fill, is_user
+from .access import DEVICE, DONE, asks_python, device_read, device_write, fill, is_user
 from .attend import attend
 from .code import CODE, LONGEST_BLOCK
 from .debug import breaks_here, may_break, note_access, trap_due
@@ -28,6 +28,7 @@ BOUNCE, TLB = S.offset("bounce"), S.offset("tlb")
 HALF, RECORD_SIZE = S.TLB_SIZE * S.TLB.itemsize, R.RECORD.itemsize
 code_at = record_at(CODE)
 FAULTED = -1
+ASKS_PYTHON = -2                                        # as a record: Python must do the instruction
 TWIN = -1                                               # `left` of a record in a twin, which gives back one tick
 KEPT, APART, SCRATCH = range(3)
 NO_CONTEXT = 1 << 62
@@ -117,7 +118,7 @@ def user_entry(cpu, linear, user):
 @kernel
 def begin_bounce(cpu, t, at, linear, size, write, user):
     """Lay the operand of record `at` into the bounce buffer, by words of at most 4 bytes, and lead the TLB there.  The record to
-    go on at, in the twin of the instruction; or FAULTED."""
+    go on at, in the twin of the instruction; or FAULTED, or ASKS_PYTHON."""
     r = t.records[at]
     n = min(size, 4096 - (linear & 4095))
     first = try_physical(cpu, linear, write, user)
@@ -126,6 +127,8 @@ def begin_bounce(cpu, t, at, linear, size, write, user):
         second = try_physical(cpu, (linear + n) & 0xFFFFFFFF, write, user)
     if first == FAULTED or second == FAULTED:
         return FAULTED
+    if asks_python(cpu, first) or (n < size and asks_python(cpu, second)):
+        return ASKS_PYTHON
     note_access(cpu, linear, size, write)
     into = at
     if num(r.left) != TWIN:
@@ -419,6 +422,9 @@ def run(cpu, t):
                 answer = begin_bounce(cpu, t, at, linear, size, write, user)
             if answer == FAULTED:
                 faulted = True
+            elif answer == ASKS_PYTHON:
+                cpu.eflags |= held_off
+                return PYTHON_STEP
             else:
                 cpu.budget -= 1                         # the twin is entered behind its head
                 resume = restart_at(t, answer)
