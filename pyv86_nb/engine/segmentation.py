@@ -10,7 +10,7 @@ from . import state as S
 from .access import is_user, load, logical, probe, read, write
 from .debug import EXECUTE, armed
 from .exceptions import GP, NP, SS, fault
-from .fpu_state import is_direct
+from .fpu_state import fpu_mode
 from .isa import flags as F
 
 ACCESSED, WRITABLE, EXPAND_DOWN, CODE_TYPE, S_BIT, P_BIT, BIG, GRANULAR = 1, 2, 4, 8, 16, 128, 0x4000, 0x8000
@@ -122,8 +122,7 @@ def update_mode(cpu):
         mode |= S.BREAKS
     if cpu.cr4 & S.OSFXSR and cpu.cr0 & (S.EM | S.TS) == 0:
         mode |= S.SSE
-    if is_direct(cpu):
-        mode |= S.FPU
+    mode |= fpu_mode(cpu)
     cpu.mode = mode | code.limit << S.LIMIT_SHIFT
     cpu.moved = 1
 
@@ -259,10 +258,19 @@ def pop_segment(cpu):
 
 
 @kernel
+def far_pointer(cpu):
+    """(offset, selector) from memory.  The limit is that of the whole, the alignment of each (vol. 3, table 6-7)."""
+    size, user = cpu.width >> 3, is_user(cpu)
+    if cpu.mode & S.ALIGN:
+        return load(cpu, cpu.of_segment, cpu.offset, size), load(cpu, cpu.of_segment, cpu.offset + size, 2)
+    at = logical(cpu, cpu.of_segment, cpu.offset, size + 2, 0)
+    return read(cpu, at, size, user), read(cpu, (at + size) & 0xFFFFFFFF, 2, user)
+
+
+@kernel
 def load_far_pointer(cpu):
     """LES, LDS, LSS, LFS, LGS: `immediate` is the segment register."""
-    size = cpu.width >> 3
-    offset, selector = load(cpu, cpu.of_segment, cpu.offset, size), load(cpu, cpu.of_segment, cpu.offset + size, 2)
+    offset, selector = far_pointer(cpu)
     load_data_segment(cpu, cpu.immediate, selector)
     put_register(cpu, cpu.register, cpu.width, offset)
     update_mode(cpu)
