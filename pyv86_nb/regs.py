@@ -35,8 +35,8 @@ DTYPE = np.dtype(COUNTED + [(n, "u4") for n in GENERAL] + [(n, "u2") for n in SE
 class Registers:
     """Registers of the processor, read and written by attribute.
 
-    Values are ints; `gdtr` and `idtr` are pairs (base, limit), `st` is the FPU's stack (fpu_view.py), `xmm` and `mm` are arrays of bytes (vector_view.py).  Reading and writing wait
-    for the next slice boundary of a running machine.
+    Values are ints; `gdtr` and `idtr` are pairs (base, limit), `st` is the FPU's stack (fpu_view.py), `xmm` and `mm` are arrays of
+    bytes (vector_view.py).  Reading and writing wait for the next slice boundary of a running machine.
 
     Raises
     ------

@@ -36,7 +36,7 @@ class VectorRegisters:
 
     def __setitem__(self, i: int, x: Any) -> None:
         name, size = self._place(i), SIZES[self._kind]
-        if isinstance(x, (str, int, float)) or not (isinstance(x, np.ndarray) or hasattr(x, "__buffer__") or isinstance(x, (bytes, bytearray, memoryview))):
+        if not isinstance(x, (np.ndarray, bytes, bytearray, memoryview)):
             raise TypeError(f"vm.regs.{self._kind}[i] takes {size} bytes or a numpy array of as many, not {x!r}")
         data = x.tobytes() if isinstance(x, np.ndarray) else bytes(x)
         if len(data) != size:
