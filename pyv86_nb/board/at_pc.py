@@ -26,6 +26,7 @@ from ..engine.bus import APIC_INTA, INTA
 from ..engine.raw import APIC_MSR, FERR
 from . import cmos
 from .backplane import Backplane
+from .boot_order import bootorder
 from .cpu_socket import LOOKED_AT, CpuSocket
 from .hot import hot
 from .memory_map import MemoryMap
@@ -98,7 +99,7 @@ def at_pc(memory: Any = None, *, fda: str | None = "1.44M", fdb: str | None = No
     memory: the engine's PhysicalMemory with `memory_map.store_bytes(bios, vga)` of store, or None: chips only.
     fda, fdb: types of the floppy drives (cmos.FLOPPY); ide: kinds of the four IDE drives (ide_drive.py), two on each channel;
     disks: geometries of those that are disks, for CMOS; boot: order, letters a c d;
-    files: fw_cfg files besides "etc/e820"; kernel: a kernel_rom.Kernel that boots before all disks.
+    files: fw_cfg files besides "etc/e820" and "bootorder"; kernel: a kernel_rom.Kernel that boots before all disks.
     """
     ram_bytes = ram_bytes or (memory.ram_bytes if memory is not None else DEFAULT_RAM)
     t = rtc_start
@@ -133,7 +134,7 @@ def at_pc(memory: Any = None, *, fda: str | None = "1.44M", fdb: str | None = No
     ide0   = b.plug(           primary := IdeChannel("ide0", ide[:2]))
     ide1   = b.plug(           secondary := IdeChannel("ide1", ide[2:]))
     b.plug(storage := Piix3Ide("ide"))                   # ports of both channels: place_ide
-    told = {"etc/e820": e820([(0, ram_bytes, RAM)]), **(files or {}), **(kernel.files() if kernel else {})}
+    told = {"etc/e820": e820([(0, ram_bytes, RAM)]), "bootorder": bootorder(boot, ide), **(files or {}), **(kernel.files() if kernel else {})}
     b.at(0x510,                FwCfg("fw_cfg", ram_bytes, 1, told, kernel.items() if kernel else None, memory))
     b.at(0x80, debug := DebugPorts("debug"), "post")     # over a page register that belongs to no channel
     b.at(0xE9, debug, "e9"); b.at(0x402, debug, "log")

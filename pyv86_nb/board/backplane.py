@@ -87,7 +87,16 @@ class Backplane(Trace):
                 for c in self.family() for e in c.layout.values() if e.kind == "deadline"]
         self._windows = [(self._door.get((chip, window, "read"), 0), self._door.get((chip, window, "write"), 0), base)
                          for base, chip, window in self.regions]
-        return {"dues": np.array(dues, np.int64).reshape(-1, 2), "mmio": np.array(self._windows, np.int64).reshape(-1, 3)}
+        bursts = [row for chip in self.chips.values() if hasattr(chip, "BURST") for row in self._bursts(chip, *chip.BURST)]
+        return {"bursts": np.array(bursts, np.int64).reshape(-1, 7),
+                "dues": np.array(dues, np.int64).reshape(-1, 2), "mmio": np.array(self._windows, np.int64).reshape(-1, 3)}
+
+    def _bursts(self, chip, port, buffer, next_byte, end, phase, reading, writing):
+        """Rows for the bus: what a chip's `BURST` says of its data port."""
+        word = lambda name: chip.origin + chip.layout[name].slot
+        where = self.words.ctypes.data + 8 * word(buffer), chip.layout[buffer].n, word(next_byte), word(end), word(phase)
+        return [(self._door[chip, (bank, offset, kind, size)], *where, value) for kind, value in (("read", reading), ("write", writing))
+                for bank, offset, k, size in chip.ports if (bank, offset, k) == ("", port, kind)]
 
     def _add(self, f, chip, kind):
         self.doors.append((f, chip, kind))

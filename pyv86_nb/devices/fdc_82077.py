@@ -60,7 +60,8 @@ class Geometry(Protocol):
 
 @kernel
 def software_reset(fdc):
-    """DOR bit 2 low, or DSR bit 7: the command at work is gone, what SPECIFY and LOCK hold is not."""
+    """DOR bit 2 low, or DSR bit 7: the command at work is gone, what SPECIFY and LOCK hold is not.  Polling is "enabled upon a reset" (7.4)."""
+    fdc.nopoll = 0
     fdc.phase, fdc.have, fdc.sector, fdc.step, fdc.left = COMMAND, 0, NEVER, NEVER, 0
     for i in range(4): fdc.drive[i].arrival, fdc.drive[i].done = NEVER, 0
     if fdc.lock == 0: fdc.efifo, fdc.fifothr, fdc.pretrk = 1, 0, 0

@@ -19,7 +19,7 @@ START, TO_MEMORY = 1, 8                                  # BMICX
 ACTIVE, ERROR, INTERRUPT = 1, 2, 4                       # BMISX
 NIEN, SRST, HOB = 2, 4, 0x80                             # Device Control
 DEVICE_RESET, DIAGNOSTIC, PACKET_COMMAND = 0x08, 0x90, 0xA0
-COMMAND_US, BLOCK_US, RESET_US = 20, 2, 50               # what a command, a block and a reset take; a guest may sleep meanwhile
+COMMAND_US, BLOCK_US, RESET_US = 5, 1, 50               # what a command, a block and a reset take; a guest may sleep meanwhile
 FLOATS = 0x7F
 
 

@@ -12,6 +12,7 @@ the address of a header of addresses: `Bus.address`.  A *door* is one method of 
     pins    (word, bit, first source, end of sources, door), by the chip that drives the pin: rows pin_rows[chip] on.
             A pin with two drivers has two rows; rows of the last, nameless chip are pins that nothing drives but a hand
     sources (word, bit), or-ed
+    bursts  (port door, address of a buffer, its bytes, words: next byte, end, phase; the phase)   see `burst`
     samples (function, record, word, bit)   a level that is a function of time, looked at before a chip is entered
 
 An input that is not the OR of what drives it is set, and its chip told; and again, always the first row that differs,
@@ -29,7 +30,7 @@ import numpy as np
 from . import irq_trace, unit
 from .cache import compiled
 from .irq_trace import note_accept, note_edges, note_frame, note_iret
-from .raw import call, record_at
+from .raw import call, copy, record_at
 from .tables import at, at16, put
 
 NOW, IPS, UNSETTLED = range(3)                           # words: tick, ticks per guest second, wires wait for Python
@@ -40,8 +41,8 @@ INTA = 0x10000                                           # of the master 8259; o
 APIC_INTA = 0x10009                                      # of the local APIC, before theirs
 PORTS = 0x1000C                                          # ports, and what else the processor says to chips (raw.py)
 ALL = -1                                                 # every chip may have moved
-TABLES = "ports", "doors", "mmio", "dues", "pins", "pin_rows", "sources", "samples"
-HEADER = np.dtype(irq_trace.HEADER.descr + [(n, "i8") for n in (*TABLES, "due_rows", "chips")])
+TABLES = "ports", "doors", "mmio", "dues", "pins", "pin_rows", "sources", "samples", "bursts"
+HEADER = np.dtype(irq_trace.HEADER.descr + [(n, "i8") for n in (*TABLES, "due_rows", "chips", "burst_rows")])
 
 header = record_at(HEADER)
 
@@ -52,7 +53,7 @@ class Bus:
         self.__dict__.update({n: np.ascontiguousarray(t) for n, t in tables.items()})
         self.header = np.zeros(1, HEADER)
         for n in (*irq_trace.HEADER.names, *TABLES): self.header[n] = getattr(self, n).ctypes.data
-        self.header["due_rows"], self.header["chips"] = len(self.dues), len(self.pin_rows) - 1
+        self.header["due_rows"], self.header["chips"], self.header["burst_rows"] = len(self.dues), len(self.pin_rows) - 1, len(self.bursts)
         self.address = self.header.ctypes.data
 
     def resize_trace(self, rows):
@@ -234,6 +235,25 @@ def port_write(bus, port, size, value):
         for i in range(size):
             door = door_at(bus, WRITE, 1, (port + i) & 0xFFFF)
             if door: access(bus, door, value >> 8 * i & 255, 0, 0)
+    return 0
+
+
+@compiled
+def burst(bus, kind, port, size, n, host):
+    """Up to n elements of `size` bytes between a port and host memory, while they do nothing but pass: in the phase that the row
+    names, bytes of the chip's buffer from its word "next" on, less than up to its word "end".  Answers how many passed."""
+    h, door = header(bus), door_at(bus, kind, size, port)
+    if door == 0: return 0
+    for i in range(h.burst_rows):
+        row = h.bursts + 56 * i
+        if at(row, 0) != door or at(h.words, at(row, 5)) != at(row, 6): continue
+        first, end = at(h.words, at(row, 3)), min(at(h.words, at(row, 4)), at(row, 2))
+        n = min(n, (end - first - 1) // size)
+        if first < 0 or n <= 0: return 0
+        if kind == READ: copy(host, at(row, 1) + first, n * size)
+        else: copy(at(row, 1) + first, host, n * size)
+        put(h.words, at(row, 3), first + n * size)
+        return n
     return 0
 
 

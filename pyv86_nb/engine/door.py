@@ -11,6 +11,8 @@ from . import irq_trace as T
 from . import state as S
 from .raw import (
     ADVANCE,
+    BURST_READ,
+    BURST_WRITE,
     DEADLINE,
     FRAME,
     IRET,
@@ -77,6 +79,8 @@ def pass_through(d, what, address, size, value):
         return B.mmio_read(bus, what >> REGION_SHIFT, address, size)
     if verb == MEMORY_WRITE:
         return PYTHON if B.mmio_write(bus, what >> REGION_SHIFT, address, size, value) else 0
+    if verb == BURST_READ or verb == BURST_WRITE:
+        return B.burst(bus, B.READ if verb == BURST_READ else B.WRITE, address & 0xFFFF, size, address >> 16, value)
     return B.acknowledge(bus)
 
 

@@ -6,9 +6,9 @@ that the handler before has computed; tlb is the half of the TLB that the privil
 """
 from . import state as S
 from .isa.steps import Operands, merge
+from .lanes_llvm import WideVal, type_of
 from .records import OFF, RECORD
 from .val import Text, Val
-from .lanes_llvm import WideVal, type_of
 
 LIKELY = "!prof !0"
 TAIL = "!0 = !{!\"branch_weights\", i32 100000, i32 1}\n"

@@ -12,8 +12,8 @@ from .isa.opcodes import OPCODES
 from .isa.rows import Row, parse
 from .isa.vector import register_bits
 from .isa.words import cut
-from .records import EXITS, HOLES
 from .lanes_llvm import DECLARATIONS
+from .records import EXITS, HOLES
 
 FUSED_CC = (2, 3, 4, 5, 6, 7, 8, 9, 12, 13, 14, 15)
 WORD_REGISTERS = {f"{n}v": S.SELECTORS + i for i, n in enumerate(("ES", "CS", "SS", "DS", "FS", "GS"))}

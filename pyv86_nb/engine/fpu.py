@@ -22,7 +22,7 @@ from .isa import real80_convert as V
 from .isa import real80_functions as X
 from .isa import transcendental as T
 from .isa.wide import LOWEST, wrap
-from .isa.x87 import AN_INTEGER_16, AN_INTEGER_32, AN_INTEGER_64, A_DECIMAL, A_DOUBLE, A_REAL, A_SINGLE, CONSTANTS
+from .isa.x87 import A_DECIMAL, A_DOUBLE, A_REAL, A_SINGLE, AN_INTEGER_16, AN_INTEGER_32, AN_INTEGER_64, CONSTANTS
 from .models import FPU
 from .raw import IGNNE, PIN, io
 from .strings import AGAIN

@@ -10,7 +10,7 @@ from numba.extending import register_jitable as kernel
 from . import state as S
 from .access import is_user, logical, probe, read, write
 from .exceptions import GP, NM, fault
-from .fpu_state import control, set_control, set_status, status
+from .fpu_state import control, set_control, status
 from .isa import real80 as R
 from .isa.wide import wrap
 from .segmentation import protected

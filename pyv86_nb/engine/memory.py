@@ -64,11 +64,16 @@ class PhysicalMemory:
 
     # what a bus master (DMA, Python) sees
     def _pieces(self, address, n, table):
+        """(offset in the host buffer, or None where nobody answers; bytes): as far as frames follow each other."""
         while n > 0:
-            k = min(n, PAGE - address % PAGE)
-            frame = int(table[address // PAGE % PAGES])
-            at = (frame - 1) * PAGE + address % PAGE if frame else None
-            yield at, k
+            page, within = address // PAGE % PAGES, address % PAGE
+            frame, k = int(table[page]), PAGE - within
+            if k < n:
+                run = table[page:page + (within + n + PAGE - 1) // PAGE]
+                other = np.flatnonzero(run != (frame + np.arange(len(run)) if frame else 0))
+                k = (int(other[0]) if len(other) else len(run)) * PAGE - within
+            k = min(n, k)
+            yield (frame - 1) * PAGE + within if frame else None, k
             address, n = address + k, n - k
 
     def read(self, address: int, n: int) -> bytes:
@@ -77,10 +82,11 @@ class PhysicalMemory:
 
     def write(self, address: int, data) -> None:
         """Bytes to physical memory; ROM stays.  Pages become dirty, code translated from them is dropped."""
-        data, done = np.frombuffer(bytes(data), np.uint8), 0
+        data, done = np.frombuffer(data if isinstance(data, (bytes, memoryview)) else bytes(data), np.uint8), 0
         for at, k in self._pieces(address, len(data), self.write_frame):
             if at is not None:
                 self.host[at:at + k] = data[done:done + k]
-                self.flags[(address + done) // PAGE % PAGES] |= S.DIRTY
+                first = (address + done) // PAGE % PAGES
+                self.flags[first:first + ((address + done) % PAGE + k + PAGE - 1) // PAGE] |= S.DIRTY
             done += k
         self.written(address, len(data))

@@ -25,7 +25,7 @@ OFFERS = {n: 1 << i for i, n in enumerate(FEATURES)}
 FPU, SEP, MTRR, PAT, NX, APIC, RDTSCP, ARCH_CAPABILITIES, P6, TSC_DEADLINE = (
     OFFERS[n] for n in ("fpu", "sep", "mtrr", "pat", "nx", "apic", "rdtscp", "arch_capabilities", "p6", "tsc_deadline"))
 
-WORKS = set("fpu vme de pse tsc msr pae cx8 apic sep mtrr pge cmov pat pse36 p6 movbe popcnt rdrand rdseed smep smap umip arch_capabilities nx "
+WORKS = set("fpu fxsr vme de pse tsc msr pae cx8 apic sep mtrr pge cmov pat pse36 p6 movbe popcnt rdrand rdseed smep smap umip arch_capabilities nx "
             "rdtscp lzcnt tsc_deadline".split())
 
 PENTIUM = "fpu vme de pse tsc msr cx8 apic"

@@ -15,7 +15,7 @@ from . import bus, decode, dispatch, door, forms, fpu_door, kernels, reasons, st
 from . import code as C
 from . import segmentation as SEG
 from . import state as S
-from .bus import NEVER
+from .bus import NEVER, burst
 from .debug import set_debug
 from .exceptions import NAMES, Fault
 from .interrupt import eflags
@@ -27,6 +27,8 @@ from .plain import Plain
 from .raw import (
     ACKNOWLEDGE,
     ADVANCE,
+    BURST_READ,
+    BURST_WRITE,
     DEADLINE,
     FRAME,
     IRET,
@@ -418,6 +420,8 @@ class Processor:
             board.write(address, value, size)
             door.isa_cycle(self.cpu, address, int(board.clock.ips))
             return 0
+        if verb in (BURST_READ, BURST_WRITE):
+            return burst(board.bus.address, int(verb == BURST_WRITE), address & 0xFFFF, size, address >> 16, value)
         if verb == MEMORY_READ:
             return int(board.memory_read(what >> REGION_SHIFT, address, size))
         if verb == MEMORY_WRITE:

@@ -17,7 +17,7 @@ from .exceptions import fault
 from .io import check_port, port_read, port_write
 from .isa import alu
 from .isa import flags as F
-from .raw import copy, poke
+from .raw import BURST_READ, BURST_WRITE, copy, io, poke
 
 AGAIN = -2                                              # as a "fault": the instruction is not finished, its ticks are used up
 REPNE, REPE = 2, 3                                      # `repeat`: the prefix F2 or F3; 0: none
@@ -245,6 +245,31 @@ def outs_one(cpu, size):
 
 
 @kernel
+def burst(cpu, size, reading):
+    """Many elements between a port and a page of plain memory, as far as the chip has the bytes at hand (bus.burst); 0: none.
+    It never takes the chip's last one, which does more than pass."""
+    register, s = S.ESI, cpu.of_segment
+    if reading:
+        register, s = S.EDI, S.ES
+    if cpu.eflags & (F.DF | F.TF):
+        return 0
+    n = room(cpu, register, size, s, reading)
+    if n < 4:
+        return 0
+    linear = logical(cpu, s, index(cpu, register), size, 1 if reading else 0)
+    here = host_address(cpu, linear, size, 1 if reading else 0, is_user(cpu))
+    if here == 0:
+        return 0
+    if reading:
+        n = min(n, room_from(cpu, linear) // size)
+    n = io(cpu, BURST_READ if reading else BURST_WRITE, cpu.reg[S.EDX] & 0xFFFF | n << 16, size, here)
+    if n:
+        cpu.reg[register] = advance(cpu, register, n * size)
+        take_one(cpu, n)
+    return n
+
+
+@kernel
 def io_loop(cpu, reading):
     size = cpu.width >> 3
     check_port(cpu, cpu.reg[S.EDX] & 0xFFFF, size)
@@ -253,8 +278,9 @@ def io_loop(cpu, reading):
         return
     left = index(cpu, S.ECX)
     while running(cpu, left):
-        ins_one(cpu, size) if reading else outs_one(cpu, size)
-        take_one(cpu, 1)
+        if burst(cpu, size, reading) == 0:
+            ins_one(cpu, size) if reading else outs_one(cpu, size)
+            take_one(cpu, 1)
     finish(cpu, index(cpu, S.ECX) == 0)
 
 

@@ -125,10 +125,10 @@ def test_version_lock_dumpreg_configure_perpendicular(pc, fdc):            # 5.2
     command(pc, 0x18); assert results(pc) == [0x80]                        # PART ID is of later parts
     command(pc, 0x13, 0, 0x57, 12); command(pc, 0x12, 0x8B); command(pc, 0x94); assert results(pc) == [0x10]
     command(pc, 0x0E); assert results(pc) == [0, 0, 0, 0, 0xAF, 0x02, 0, 0x8B, 0x57, 12]
-    pc.write(DOR, 0x18); pc.write(DOR, 0x1C)                               # LOCK holds them through a software reset
-    command(pc, 0x0E); assert results(pc)[8:] == [0x57, 12]
+    pc.write(DOR, 0x18); pc.write(DOR, 0x1C)                               # LOCK holds them through a software reset; polling is "enabled upon a reset" (7.4)
+    command(pc, 0x0E); assert results(pc)[8:] == [0x47, 12]
     command(pc, 0x14); assert results(pc) == [0]
-    pc.write(DOR, 0x18); pc.write(DOR, 0x1C); command(pc, 0x0E); assert results(pc)[8:] == [0x70, 0]
+    pc.write(DOR, 0x18); pc.write(DOR, 0x1C); command(pc, 0x0E); assert results(pc)[8:] == [0x60, 0]
 
 
 @pytest.mark.parametrize("code", [0, 1, 0x0B, 0x17, 0x1F, 0xFF, 0x88, 0x48, 0x30, 0x35])

@@ -83,7 +83,8 @@ class UnicornPc:
 
     def _show(self):
         m, self.changed = self.memory, False
-        read, write, region, page = m.read_frame.astype(np.int64), m.write_frame > 0, m.region.astype(np.int64), np.arange(1 << 20)
+        read, write, region = (t[:1 << 20].astype(np.int64) for t in (m.read_frame, m.write_frame > 0, m.region))
+        page = np.arange(1 << 20)
         key = np.where(region > 0, -region, np.where(read > 0, (read - page) * 2 + write, NOBODY))
         cuts = [0, *(np.flatnonzero(np.diff(key)) + 1).tolist(), 1 << 20]
         wanted = {a: (z, int(key[a])) for a, z in zip(cuts, cuts[1:], strict=False) if key[a] != NOBODY}

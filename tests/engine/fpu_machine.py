@@ -39,4 +39,4 @@ class FpuMachine(Machine):
         self.cpu.cr0 |= cr0
         self.p.forget()
         out = self.run(budget)
-        return get_fpu(self, bytes(out[-1][DATA:DATA + MEMORY])), out
+        return get_fpu(self, bytes(out[12][DATA:DATA + MEMORY])), out

@@ -6,7 +6,7 @@ Inside, a finite number is sign, exponent (biased, of any size) and a normalised
 after the 64 bits, its lowest bit standing for all that is lost.  Flags are those of the status word, C1 as "rounded away from
 zero".  The *cores* have no branches: handlers are made from them too.
 """
-from .wide import LOWEST, add_pairs, bit, clz, less_pairs, lsr, semantic, shift_left, shift_right, subtract_pairs, ult, umulh, wrap
+from .wide import LOWEST, bit, clz, less_pairs, lsr, semantic, shift_left, shift_right, subtract_pairs, ult, umulh, wrap
 from .words import pick, udivmod
 
 IE, DE, ZE, OE, UE, PE, SF, ES, C0, C1, C2, C3, B = 1, 2, 4, 8, 16, 32, 64, 128, 0x100, 0x200, 0x400, 0x4000, 0x8000

@@ -20,7 +20,7 @@ from .real80 import (
     normal,
     rounded,
 )
-from .wide import LOWEST, bit, clz, lsr, semantic, shift_right, ult, wrap
+from .wide import LOWEST, clz, lsr, semantic, shift_right, ult, wrap
 from .words import pick, udivmod
 
 SINGLE_CUT, DOUBLE_CUT = 40, 11                         # bits of the significand that the shorter formats do not have

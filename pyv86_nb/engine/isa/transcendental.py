@@ -17,7 +17,6 @@ from .real80 import (
     INDEFINITE,
     INFINITY,
     NEGATIVE_NAN,
-    PE,
     QUIET,
     ZE,
     ZERO,
@@ -26,7 +25,20 @@ from .real80 import (
     normal,
     result,
 )
-from .wide import LOWEST, add_pairs, clz, less_pairs, lsr, semantic, shift_left, shift_right, subtract_pairs, ult, umulh, wrap
+from .wide import (
+    LOWEST,
+    add_pairs,
+    clz,
+    less_pairs,
+    lsr,
+    semantic,
+    shift_left,
+    shift_right,
+    subtract_pairs,
+    ult,
+    umulh,
+    wrap,
+)
 from .words import udivmod
 
 PI_HIGH, PI_LOW = -0x36F0255DDE973DCC, -0x3B399D747F23E32F               # of pi, pi/2, pi/4
@@ -88,7 +100,7 @@ def divide(ae, ah, al, be, bh, bl):
     else:
         above = 0
     h = l = 0
-    for i in range(128):
+    for _ in range(128):
         h, l = shift_left(h, l, 1)
         if above or less_pairs(ah, al, bh, bl) == 0:
             ah, al = subtract_pairs(ah, al, bh, bl)

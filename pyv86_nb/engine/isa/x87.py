@@ -11,7 +11,7 @@ from . import flags as F
 from .real80 import BIAS, C1, C2, C3, LARGEST, PE, add_core, compare_core, divide_core, multiply_core, rounded
 from .real80_convert import DOUBLE_CUT, SINGLE_CUT, from_integer_core, to_integer_core
 from .wide import LOWEST, bit, clz, lsr, ult, wrap
-from .words import cut, pick, sx
+from .words import pick, sx
 
 A_SINGLE, A_DOUBLE, A_REAL, AN_INTEGER_16, AN_INTEGER_32, AN_INTEGER_64, A_DECIMAL = range(7)
 C_ALL, C2_C0, INVALID_CUT = 0x4700, 0x500, 0
