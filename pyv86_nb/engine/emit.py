@@ -50,6 +50,10 @@ class Emit(Operands):
             self.holes[name] = v
         return self.holes[name]
 
+    def signed_hole(self, name):
+        """The same, sign-extended: for sums that are cut, where x86-64 has room for it in the instruction."""
+        return Val(f"ptrtoint (ptr @{name} to i64)", self.ir) if self.mode == "native" else self.hole(name)
+
     def slot(self, which):
         """The place in the state of a register, or of what a hole names."""
         if not isinstance(which, str):

@@ -140,7 +140,7 @@ def traced_form(f, mode, ra="t"):
 def head(m):
     """The gate of a block: pay for its instructions, or leave."""
     p = m.ir.at("%s", S.offset("budget"))
-    rest = m.ir.load(64, p) - m.hole("imm")
+    rest = m.ir.load(64, p) - m.signed_hole("imm")
     m.unless((rest >= 0).bit, "exit_budget")
     m.ir.store(64, rest, p)
     m.next()
@@ -148,10 +148,10 @@ def head(m):
 
 def offset(m, width, scale):
     """base + index * scale + displacement, cut to the address size."""
-    a = m.rd_reg("ra") + m.hole("imm")
+    a = m.rd_reg("ra")
     if scale is not None:
         a = a + (m.rd_reg("rb") << scale)
-    return cut(a, width)
+    return cut(a + m.signed_hole("imm"), width)
 
 
 def ea(m, width, scale=None):
