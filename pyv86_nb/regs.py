@@ -2,6 +2,7 @@
 
     vm.regs.eax, vm.regs.eip = 1, 0x7C00
     vm.regs.cs = 0x1000                 # loads the segment as the current mode would: a selector without descriptor is refused
+    vm.regs.st[0], vm.regs.fpu_status   # the FPU
     pd.DataFrame(vm.regs.array)
 """
 from __future__ import annotations
@@ -10,6 +11,8 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from .fpu_view import Stack
+
 if TYPE_CHECKING:
     from .vm import VM
 
@@ -17,10 +20,10 @@ GENERAL = ("eax", "ecx", "edx", "ebx", "esp", "ebp", "esi", "edi", "eip", "eflag
 SEGMENTS = ("es", "cs", "ss", "ds", "fs", "gs", "ldtr", "tr")
 CONTROL = ("cr0", "cr2", "cr3", "cr4", "dr0", "dr1", "dr2", "dr3", "dr6", "dr7")
 TABLES = ("gdtr", "idtr")
-NAMES = GENERAL + SEGMENTS + CONTROL + TABLES
+FPU = ("fpu_control", "fpu_status", "fpu_tag")
+NAMES = GENERAL + SEGMENTS + CONTROL + TABLES + FPU
 ALIASES = {"dr4": "dr6", "dr5": "dr7"}                   # SDM vol. 3, 18.2.2
-WITHOUT_FPU = ("st", "mm", "fpu_status", "fpu_control", "fpu_tag")
-WITHOUT_SSE = ("xmm", "mxcsr")
+NOT_YET = {"mm": "MMX", "xmm": "SSE", "mxcsr": "SSE"}
 
 COUNTED = [("instruction", "u8"), ("time", "f8")]
 DTYPE = np.dtype(COUNTED + [(n, "u4") for n in GENERAL] + [(n, "u2") for n in SEGMENTS] + [(n, "u4") for n in CONTROL]
@@ -30,7 +33,8 @@ DTYPE = np.dtype(COUNTED + [(n, "u4") for n in GENERAL] + [(n, "u2") for n in SE
 class Registers:
     """Registers of the processor, read and written by attribute.
 
-    Values are ints; `gdtr` and `idtr` are pairs (base, limit).  Reading and writing wait for the next slice boundary of a running machine.
+    Values are ints; `gdtr` and `idtr` are pairs (base, limit), `st` is the FPU's stack (fpu_view.py).  Reading and writing wait
+    for the next slice boundary of a running machine.
 
     Raises
     ------
@@ -47,14 +51,18 @@ class Registers:
         object.__setattr__(self, "_vm", vm)
 
     def __getattr__(self, name: str) -> Any:
+        if name == "st":
+            return Stack(self._vm)
         name = known(name)
         with self._vm._at_rest() as machine:
             value = machine.processor.get(name)
         return tuple(int(v) for v in value) if name in TABLES else int(value)
 
     def __setattr__(self, name: str, value: Any) -> None:
+        if name == "st":
+            raise AttributeError("vm.regs.st is written by number: vm.regs.st[0] = 1.5")
         name = known(name)
-        made = pair(name, value) if name in TABLES else word(name, value, 16 if name in SEGMENTS else 32)
+        made = pair(name, value) if name in TABLES else word(name, value, 16 if name in SEGMENTS + FPU else 32)
         with self._vm._at_rest("register", name, made) as machine:
             try:
                 machine.processor.set(name, made)
@@ -64,7 +72,7 @@ class Registers:
                 raise ValueError(f"{name} = {value!r} was refused as the current mode would refuse it: {e}") from e
 
     def __dir__(self) -> list[str]:
-        return [*NAMES, "array"]
+        return [*NAMES, "st", "array"]
 
     @property
     def array(self) -> np.ndarray:
@@ -92,9 +100,8 @@ def known(name: str) -> str:
     name = ALIASES.get(name, name)
     if name in NAMES:
         return name
-    if name in WITHOUT_FPU or name in WITHOUT_SSE:
-        unit = "FPU" if name in WITHOUT_FPU else "SSE unit"
-        raise AttributeError(f"vm.regs.{name}: the processor of this version has no {unit} (its CPUID says so)")
+    if name in NOT_YET:
+        raise AttributeError(f"vm.regs.{name}: the processor of this version has no {NOT_YET[name]} (its CPUID says so)")
     raise AttributeError(f"vm.regs.{name}: there is no such register; the names are {', '.join(NAMES)}")
 
 

@@ -1,4 +1,4 @@
-"""The page walk, shown: SDM vol. 3, 4.3 (32-bit paging with 4 KiB and 4 MiB pages).
+"""The page walk, shown: SDM vol. 3, 4.3 (32-bit paging with 4 KiB and 4 MiB pages), 4.4 (PAE paging).
 
     >>> vm.translate(0xC0000123)
     0xc0000123 -> 0x00100123 (PDE 0x00001027 at 0x00000c00, PTE 0x00100063 at 0x00001000)
@@ -9,12 +9,14 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 PE, PG, PSE, PAE = 1, 1 << 31, 1 << 4, 1 << 5
-FLAGS = (("present", 1), ("writable", 2), ("user", 4), ("accessed", 32), ("dirty", 64), ("large", 128), ("global", 256))
+FLAGS = (("present", 1), ("writable", 2), ("user", 4), ("accessed", 32), ("dirty", 64), ("large", 128), ("global", 256),
+         ("no-execute", 1 << 63))
+FRAME = 0xFFFFFF000                                      # 36 bits
 
 
 @dataclass(frozen=True)
 class Entry:
-    """One entry of a paging structure: its level ("PDE" or "PTE"), where it lies, and its value."""
+    """One entry of a paging structure: its level ("PDPTE", "PDE" or "PTE"), where it lies, and its value."""
 
     level: str
     address: int
@@ -22,7 +24,8 @@ class Entry:
 
     @property
     def flags(self) -> tuple[str, ...]:
-        return tuple(name for name, bit in FLAGS if self.value & bit and (name != "large" or self.level == "PDE"))
+        return tuple(name for name, bit in FLAGS if self.value & bit and (name != "large" or self.level == "PDE")
+                     and (self.level != "PDPTE" or name == "present"))
 
     def __str__(self) -> str:
         return f"{self.level} {self.value:#010x} at {self.address:#010x}"
@@ -61,16 +64,29 @@ def walk(linear: int, cr0: int, cr3: int, cr4: int, dword: Callable[[int], int])
         raise ValueError(f"{linear:#x} is not a linear address of 32 bits")
     if not cr0 & PG:
         return Walk(linear, linear)
+    entries, size, table = [], 4, cr3 & ~0xFFF
     if cr4 & PAE:
-        return Walk(linear, None, (), "CR4.PAE is set, and this version does not walk PAE tables")
-    at = (cr3 & ~0xFFF) + (linear >> 22) * 4
-    pde = Entry("PDE", at, dword(at))
-    if not pde.value & 1:
-        return Walk(linear, None, (pde,), "the page directory entry is not present")
-    if pde.value & 128 and cr4 & PSE:
-        return Walk(linear, (pde.value & 0xFFC00000) + (linear & 0x3FFFFF), (pde,))
-    at = (pde.value & ~0xFFF) + (linear >> 12 & 0x3FF) * 4
-    pte = Entry("PTE", at, dword(at))
-    if not pte.value & 1:
-        return Walk(linear, None, (pde, pte), "the page table entry is not present")
-    return Walk(linear, (pte.value & ~0xFFF) + (linear & 0xFFF), (pde, pte))
+        size = 8
+        at = (cr3 & ~0x1F) + (linear >> 30) * 8
+        entries.append(Entry("PDPTE", at, qword(at, dword)))
+        table = entries[0].value & FRAME
+        if not entries[0].value & 1:
+            return Walk(linear, None, tuple(entries), "the page directory pointer is not present")
+    bits = 9 if size == 8 else 10                        # of the index of a table
+    for level, shift in (("PDE", 12 + bits), ("PTE", 12)):
+        at = table + (linear >> shift & (1 << bits) - 1) * size
+        value = dword(at) if size == 4 else qword(at, dword)
+        entries.append(Entry(level, at, value))
+        if not value & 1:
+            return Walk(linear, None, tuple(entries), f"the page {'directory' if level == 'PDE' else 'table'} entry is not present")
+        table = value & FRAME
+        if level == "PDE" and value & 128 and cr4 & (PSE | PAE):
+            break
+    below = (1 << shift) - 1
+    if shift > 12 and size == 4:
+        table = (value & 0xFFC00000) | (value >> 13 & 15) << 32
+    return Walk(linear, (table & ~below) | (linear & below), tuple(entries))
+
+
+def qword(at: int, dword: Callable[[int], int]) -> int:
+    return dword(at) | dword(at + 4) << 32

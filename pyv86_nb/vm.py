@@ -61,7 +61,8 @@ class VM:
     seed : int
         Everything random in the machine.
     cpu, tier : str
-        CPU model, and which reader runs it: "auto", "python", "threaded", "native".
+        CPU model: "486", "pentium", "pentium3", "pentium4", or "max", all that works; and which reader runs it: "auto", "python",
+        "threaded", "native".
     bare : bool or {"flat", "real"}
         RAM and no firmware; see `load`.
 

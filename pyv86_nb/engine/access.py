@@ -121,6 +121,8 @@ def fill(cpu, linear, size, write, user):
     entry.first, entry.room = linear & 0xFFFFF000, 0
     flags = peek(cpu.page_flags + page, 1)
     if flags & S.DIRTY and entry.physical & MAY_WRITE and peek(cpu.write_frame + 4 * page, 4) == frame:
+        if flags & S.OPEN == 0:
+            poke(cpu.page_flags + page, 1, flags | S.OPEN)
         if flags & S.CODE == 0:
             entry.room = 4096
         elif write:

@@ -379,7 +379,7 @@ def plan_block(cpu, t, n, eip, after_last):
                 k = put(t, k, t.special[which], d, left, 0, 0, 0, 0)
                 i += 1
                 continue
-            write = (d[D.DK] == D.MEMORY and r[D.KEEP] != 0) or r[D.AT_EDI] != 0
+            write = (d[D.DK] == D.MEMORY and r[D.KEEP] != 0) or r[D.STORES] != 0
             k = put_address(t, k, mode, d, left, d[D.SEG], d[D.AW], d[D.EA], d[D.EBASE], d[D.EINDEX], d[D.DISP], size, write,
                             r[D.NO_ACCESS] == 0)
             if r[D.STACK]:                              # PUSH, CALL m: by way of TMP
@@ -541,6 +541,10 @@ def watch(cpu, t, physical, size):
 @kernel
 def forget_writes(cpu, page):
     """No TLB entry may let writes to this physical page pass."""
+    flags = peek(cpu.page_flags + page, 1)
+    if flags & S.OPEN == 0:
+        return                                          # none does
+    poke(cpu.page_flags + page, 1, flags & ~S.OPEN)
     frame = peek(cpu.read_frame + 4 * page, 4)
     host = cpu.host + ((frame - 1) << 12)
     for i in range(3 * S.TLB_SIZE):

@@ -10,7 +10,7 @@ from . import state as S
 from .isa import steps
 from .isa.opcodes import KERNELS, OPCODES
 from .isa.rows import MAPS, PREFIXES, parse
-from .isa.vector import hint, register_bits
+from .isa.vector import floating, hint, load_control, ordered, register_bits, store_control
 from .raw import num
 
 # what decode leaves in d
@@ -23,7 +23,7 @@ FROM = {"-": 0, "E": 1, "G": 2, "Z": 3, "A": 4, "I": 5, "J": 0, "M": 6, "CL": 7,
         "V": 2, "W": 1, "U": 1, "P": 2, "Q": 1, "N": 1}
 # columns of the row table
 (WIDTH, MODRM, DST, SRC, SRC_WORD, SRC8, IMM_KIND, IMM2_KIND, WRITES, USES, FAULTS, ENDS, STACK, FUSE, HAS_CC, KEEPCF, LOCK, KERNEL,
- LOOP, READS, KEEP, SIZE, WIDE, DST_FILE, SRC_FILE, UNIT, AT_EDI, NO_ACCESS, NO_MOD, SID_AT, SID_CC, FPU) = range(32)
+ LOOP, READS, KEEP, SIZE, WIDE, DST_FILE, SRC_FILE, UNIT, AT_EDI, NO_ACCESS, NO_MOD, SELECT, STORES, SID_AT, SID_CC, FPU) = range(34)
 BYTE, OPERAND_SIZE, WORD, DWORD = range(4)                                # WIDTH
 NO_END, JUMP, BRANCH, INDIRECT, KERNEL_END = range(5)                     # ENDS
 DOWN, UP, FRAME = 1, 2, 3                                                 # STACK
@@ -94,14 +94,16 @@ def tables(where):
         rows[i, KEEP] = r.keep
         rows[i, SIZE], rows[i, WIDE] = (r.bits or r.sw) // 8, r.bits > 0
         rows[i, DST_FILE], rows[i, SRC_FILE] = ({128: S.XMM, 64: S.MMX, 0: 0}[register_bits(c)] for c in codes[:2])
-        rows[i, UNIT], rows[i, AT_EDI] = {"sse": S.SSE, "mmx": S.FPU, "": 0}[r.unit], r.at_edi
+        rows[i, UNIT], rows[i, AT_EDI] = ("sse" in r.unit) * S.SSE | ("mmx" in r.unit) * S.FPU, r.at_edi
         rows[i, NO_ACCESS], rows[i, NO_MOD] = r.step in (steps.lea, hint), codes[0][0] == "R" or codes[1][0] == "R"
         # handlers of the row: width, dst, src, flags, 32-bit stack or count, cc; -1 where there is none
         if r.bits:
-            mine = np.full((8, 8), -1, np.int16)
+            mine = np.full((8, 8, r.select + 1), -1, np.int16)
             for f in FM.forms(r):
-                mine[KIND[f.dst], KIND[f.src]] = where[f.key()]
-            rows[i, SID_AT] = sid_size
+                mine[KIND[f.dst], KIND[f.src], f.cc] = where[f.key()]
+            rows[i, SID_AT], rows[i, SID_CC], rows[i, SELECT] = sid_size, r.select + 1, r.select
+            rows[i, STORES] = r.at_edi or r.step is store_control
+            rows[i, FAULTS] = r.step in (floating, ordered, load_control)
             sid.append(mine.ravel())
             sid_size += mine.size
             continue
@@ -289,6 +291,8 @@ def decode(code, n, big, stack_big, look, rows, d):
             d[IMM] = v
         else:
             d[IMM2] = v
+    if r[SELECT]:
+        d[CC] = d[IMM] & r[SELECT]
     if p > 15:
         return TOO_LONG
     if p > n:
@@ -311,7 +315,7 @@ def size_of(d, r):
 def handler_of(sid, d, r, flags, cc):
     """The number of the handler for a decoded instruction, or -1."""
     if r[WIDE]:
-        return sid[r[SID_AT] + 8 * d[DK] + d[SK]]
+        return sid[r[SID_AT] + (8 * d[DK] + d[SK]) * r[SID_CC] + cc]
     second = d[STACKED] if r[STACK] else d[AW] if r[LOOP] else 0
     at = ((((d[WI] * 7 + d[DK]) * 7 + d[SK]) * 2 + flags) * 2 + second) * r[SID_CC] + cc
     return sid[r[SID_AT] + at]

@@ -10,8 +10,8 @@ eight registers an instruction names is not known to a native handler: its opera
 and u, moved there before it and back behind it by handlers of one instruction (`moves`; forms.py, blocks.put).
 """
 from . import state as S
+from .emit_vector import Vectors
 from .isa.steps import Operands, merge
-from .lanes_llvm import WideVal, type_of
 from .records import OFF, RECORD
 from .val import Text, Val
 
@@ -31,7 +31,7 @@ JUMP_TAG, JUMP_CODE = (S.JUMP.fields[n][1] for n in ("tag", "code"))
 JUMP_SHIFT = S.JUMP.itemsize.bit_length() - 1
 
 
-class Emit(Operands):
+class Emit(Operands, Vectors):
     def __init__(self, mode, ra="t"):
         self.mode, self.ir = mode, Text()
         self.pending, self.labels, self.holes, self.t_word = [], 0, {}, None
@@ -180,18 +180,6 @@ class Emit(Operands):
 
     def rd(self, ref, w): return self.ir.load(w, ref)
     def wr(self, ref, w, v): self.ir.store(w, v, ref)
-
-    # vectors
-    def load_wide(self, p, bits): return WideVal(bits, self.ir.name(f"load {type_of(bits)}, ptr {p}, align 1"), self.ir)
-    def store_wide(self, p, x): self.ir.put(f"store {type_of(x.bits)} {x.text}, ptr {p}, align 1")
-    def rd_wide(self, which, bits): return self.load_wide(self.slot(which), bits)
-    def wr_wide(self, which, x): self.store_wide(self.slot(which), x)
-    def word_wide(self, which): return WideVal(32, self.ir.narrow(32, self.rd_reg(which)), self.ir)
-
-    def at(self, row, write):
-        if row.aligned:
-            self.unless(((self.t() & 15) == 0).bit, "exit_python")
-        return self.probe(self.t(), row.bits, write)
 
     def t(self):
         if self.t_word is None:

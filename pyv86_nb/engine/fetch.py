@@ -8,7 +8,7 @@ from numba.extending import register_jitable as kernel
 from . import state as S
 from .access import device_read
 from .exceptions import GP, fault
-from .paging import FETCH, GLOBAL, PAGE_ADDRESS, walk
+from .paging import FETCH, GLOBAL, OF_LARGE, PAGE_ADDRESS, note_large, walk
 from .raw import peek
 
 LONGEST, ROOM = 15, 32                                  # bytes of an instruction; of the buffer that decode reads
@@ -27,6 +27,8 @@ def fetch_page(cpu, linear):
             cpu.era += 1
             cpu.moved = 1
         entry.page, entry.frame = key, (physical & PAGE_ADDRESS) >> 12
+        if physical & OF_LARGE:
+            note_large(cpu, linear)
         entry.age = cpu.global_generation << 1 | 1 if physical & GLOBAL else cpu.generation << 1
     return entry.frame
 

@@ -3,6 +3,7 @@ from dataclasses import dataclass, replace
 from functools import partial
 from itertools import product
 
+from . import emit_vector
 from . import state as S
 from .access import misaligned
 from .emit import PARAMETERS, PINNED, REG, TAIL, Emit
@@ -84,8 +85,9 @@ def forms(row):
     if row.bits:
         w = register_bits(codes[0]) or register_bits(codes[1])
         for d, s in product(kinds(codes[0], 32), kinds(codes[1], 32)):
-            if ("m" in d + s) == (row.mod == "m" and row.operands[1:] != ("Mb",)) or row.mod == "":
-                yield Form(row, w, d, s)
+            if ("m" in d + s) == (row.mod == "m" and row.operands[1:] not in (("Mb",), ("Md",))) or row.mod == "":
+                for cc in range(row.select + 1):
+                    yield Form(row, w, d, s, cc=cc)
         return
     one_flags = row.step is not steps.ordinary or row.writes == "none"
     for w in widths(row):
@@ -123,7 +125,9 @@ def emit_form(f, mode):
 
 def traced_form(f, mode, ra="t"):
     m = Emit(mode, ra)
-    if f.cc < 16:
+    if not m.can(f.row):
+        m.leave("exit_python")
+    elif f.cc < 16 or f.row.bits:
         m.checked = f.row.ends == "indirect" and f.cc == 1
         f.row.step(m, f)
         if not m.ir.lines or m.ir.lines[-1].split()[0] != "ret":
@@ -242,8 +246,8 @@ def enter(mode):
     with_ = "ptr %s, ptr %pc, i64 0, ptr %tlb"
     if mode == "native":
         with_ = "ptr %s, i64 0, i64 0, " + ", ".join(f"i64 {m.ir.load(64, m.ir.at('%s', REG + 8 * i))}" for i in PINNED)
-    m.ir.put(f"ret i64 {m.ir.name(f'call preserve_nonecc i64 %code({with_})')}")
-    return "define i64 @enter(ptr %s, ptr %pc, ptr %tlb, ptr %code) nounwind {\n" + "\n".join(m.ir.lines) + "\n}\n"
+    m.ir.put(f"%rc = call preserve_nonecc i64 %code({with_})")
+    return "define i64 @enter(ptr %s, ptr %pc, ptr %tlb, ptr %code) nounwind {\n" + "\n".join(m.ir.lines) + emit_vector.LEAVE + "  ret i64 %rc\n}\n"
 
 
 def plan():
@@ -279,5 +283,5 @@ def module(mode):
     types = ",".join(x.split()[0] for x in PARAMETERS[mode].split(","))
     text += [f"declare preserve_nonecc i64 @{n}({types})\n" for n in ("cont", "taken")]
     text += ["declare i64 @llvm.ctlz.i64(i64, i1)\n"]
-    text += [exit_function(n, mode) for n in EXITS] + [enter(mode), DECLARATIONS, TAIL]
+    text += [exit_function(n, mode) for n in EXITS] + [enter(mode), emit_vector.DECLARATIONS, DECLARATIONS, TAIL]
     return where, moves, "".join(text)

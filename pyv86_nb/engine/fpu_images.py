@@ -15,7 +15,8 @@ from .isa import real80 as R
 from .isa.wide import wrap
 from .segmentation import protected
 
-FXSAVE_SIZE, FIRST_ST, FIRST_XMM = 512, 32, 160
+FXSAVE_SIZE, MXCSR, FIRST_ST, FIRST_XMM = 512, 24, 32, 160
+MXCSR_MASK = 0xFFFF
 
 
 @kernel
@@ -169,6 +170,12 @@ def fxsave(cpu):
     put32(cpu, at + 12, cpu.fcs)
     put32(cpu, at + 16, cpu.fdp)
     put32(cpu, at + 20, cpu.fds)
+    if cpu.cr4 & S.OSFXSR:
+        put32(cpu, at + MXCSR, cpu.mxcsr)
+        put32(cpu, at + MXCSR + 4, MXCSR_MASK)
+        for i in range(16):
+            put32(cpu, at + FIRST_XMM + 8 * i, cpu.xmm[i] & 0xFFFFFFFF)
+            put32(cpu, at + FIRST_XMM + 8 * i + 4, cpu.xmm[i] >> 32 & 0xFFFFFFFF)
     for i in range(8):
         put_real(cpu, cpu.st[cpu.ftop + i & 7], at + FIRST_ST + 16 * i)
         put16(cpu, at + FIRST_ST + 16 * i + 10, 0)
@@ -178,6 +185,14 @@ def fxsave(cpu):
 @kernel
 def fxrstor(cpu):
     at = fx_area(cpu, 0)
+    if cpu.cr4 & S.OSFXSR:
+        mxcsr = get32(cpu, at + MXCSR)
+        if mxcsr & ~MXCSR_MASK:
+            fault(cpu, GP, 0)
+        cpu.mxcsr = mxcsr
+        for i in range(16):
+            low, high = get32(cpu, at + FIRST_XMM + 8 * i), get32(cpu, at + FIRST_XMM + 8 * i + 4)
+            cpu.xmm[i] = low | (high ^ 0x80000000) - 0x80000000 << 32
     cpu.ftw, cpu.fop = get16(cpu, at + 4) & 255, get16(cpu, at + 6) & 0x7FF
     cpu.fip, cpu.fcs, cpu.fdp, cpu.fds = get32(cpu, at + 8), get16(cpu, at + 12), get32(cpu, at + 16), get16(cpu, at + 20)
     set_words(cpu, get16(cpu, at), get16(cpu, at + 2))

@@ -25,8 +25,8 @@ OFFERS = {n: 1 << i for i, n in enumerate(FEATURES)}
 FPU, SEP, MTRR, PAT, NX, APIC, RDTSCP, ARCH_CAPABILITIES, P6, TSC_DEADLINE = (
     OFFERS[n] for n in ("fpu", "sep", "mtrr", "pat", "nx", "apic", "rdtscp", "arch_capabilities", "p6", "tsc_deadline"))
 
-WORKS = set("fpu fxsr vme de pse tsc msr pae cx8 apic sep mtrr pge cmov pat pse36 p6 movbe popcnt rdrand rdseed smep smap umip arch_capabilities nx "
-            "rdtscp lzcnt tsc_deadline".split())
+WORKS = set("fpu fxsr vme de pse tsc msr pae cx8 apic sep mtrr pge cmov pat pse36 p6 movbe popcnt rdrand rdseed smep smap umip "
+            "arch_capabilities nx rdtscp lzcnt tsc_deadline mmx sse sse2 sse3 clfsh".split())
 
 PENTIUM = "fpu vme de pse tsc msr cx8 apic"
 PENTIUM3 = PENTIUM + " pae sep mtrr pge cmov pat pse36 mmx fxsr sse p6"
@@ -53,7 +53,8 @@ MODELS = {
     "pentium3": Model(0x686, PENTIUM3, 2, brand_index=2, descriptors=(0x01, 0x02, 0x03, 0x04, 0x08, 0x0C, 0x82)),
     "pentium4": Model(0xF41, PENTIUM4, 4, "Intel(R) Pentium(R) 4 CPU 2.80GHz", descriptors=(0x50, 0x5B, 0x60, 0x70, 0x7C),
                       caches=((1, 1, 8, 64, 32), (3, 2, 8, 64, 2048))),
-    "max": Model(0x663, " ".join(FEATURES), 7, "pyv86_nb", descriptors=(0x01, 0x02, 0x03, 0x04, 0x2C, 0x30, 0x7D),
+    # model 15 (Core 2): systems believe its PAT and its TSC, and do not expect the performance counters of a Pentium III
+    "max": Model(0x6F6, " ".join(FEATURES), 7, "pyv86_nb", descriptors=(0x01, 0x02, 0x03, 0x04, 0x2C, 0x30, 0x7D),
                  caches=((1, 1, 8, 64, 64), (2, 1, 8, 64, 64), (3, 2, 8, 64, 4096))),
 }
 

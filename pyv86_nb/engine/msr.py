@@ -17,6 +17,7 @@ from .segmentation import need_cpl0, protected, put_register, set_segment, updat
 (TIME_STAMP_COUNTER, PLATFORM_ID, APIC_BASE, EBL_CR_POWERON, UPDATE_TRIGGER, UPDATE_SIGNATURE, MTRR_CAP, CAPABILITIES) = (
     0x10, 0x17, 0x1B, 0x2A, 0x79, 0x8B, 0xFE, 0x10A)
 SYSENTER_CS, SYSENTER_ESP, SYSENTER_EIP, MISC_ENABLE, PAGE_ATTRIBUTES, EFER, TSC_AUX = 0x174, 0x175, 0x176, 0x1A0, 0x277, 0xC0000080, 0xC0000103
+RDTSC_TICKS = 31                                        # that it takes longer than others, as on a P6: programs wait by reading it
 DEADLINE = 0x6E0                                        # IA32_TSC_DEADLINE
 EIGHT_RANGES_FIXED_AND_WC = 0x508                       # MTRRcap: VCNT, FIX, WC
 # IA32_ARCH_CAPABILITIES: nothing here runs ahead of the program.  RDCL_NO SKIP_L1DFL_VMENTRY SSB_NO MDS_NO IF_PSCHANGE_MC_NO TAA_NO
@@ -55,6 +56,8 @@ def rdtsc(cpu):
         fault(cpu, GP, 0)
     t = ticks(cpu) + cpu.tsc_offset
     cpu.reg[S.EAX], cpu.reg[S.EDX] = t & 0xFFFFFFFF, t >> 32 & 0xFFFFFFFF
+    cpu.budget -= RDTSC_TICKS
+    cpu.extra += RDTSC_TICKS
 
 
 @kernel

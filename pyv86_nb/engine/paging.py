@@ -155,6 +155,12 @@ def walk(cpu, linear, access, who):
 # THE TLBS: one of data, for each `who`, and one of code (fetch.py), the same on all tiers
 
 @kernel
+def note_large(cpu, linear):
+    """The TLBs hold a piece of a large page of this 4 MiB region."""
+    cpu.large[linear >> 27] |= 1 << (linear >> 22 & 31)
+
+
+@kernel
 def translate(cpu, linear, write, who):
     """The physical address of data, by what is remembered or by a walk."""
     entry, page = cpu.tlb[(linear >> 12 & (S.TLB_SIZE - 1)) + who * S.TLB_SIZE], linear & 0xFFFFF000
@@ -163,6 +169,8 @@ def translate(cpu, linear, write, who):
         entry.room = 0
         entry.physical = walk(cpu, linear, write, who) & ~4095
         entry.tag = page
+        if entry.physical & OF_LARGE:
+            note_large(cpu, linear)
     return entry.physical & PAGE_ADDRESS | linear & 4095
 
 
@@ -179,6 +187,8 @@ def flush_address_space(cpu, everything=True):
     cpu.generation += 1
     if everything:
         cpu.global_generation += 1
+        for i in range(32):
+            cpu.large[i] = 0
     cpu.era += 1
     cpu.moved = 1
 
@@ -186,14 +196,26 @@ def flush_address_space(cpu, everything=True):
 @kernel
 def invalidate(cpu, linear):
     """INVLPG: this page, global or not, and all pieces of a large one that it may lie in."""
-    for i in range(3 * S.TLB_SIZE):
+    large = cpu.large[linear >> 27] >> (linear >> 22 & 31) & 1
+    first, step = (0, 1) if large else (linear >> 12 & (S.TLB_SIZE - 1), S.TLB_SIZE)
+    for i in range(first, 3 * S.TLB_SIZE, step):
         entry = cpu.tlb[i]
         far = (entry.tag ^ linear) >> (22 if entry.physical & OF_LARGE else 12)
         if far == 0 and entry.tag != S.INVALID:
             entry.tag = entry.read = S.INVALID
             entry.room = 0
-    cpu.generation += 1
-    cpu.global_generation += 1
+    if large:
+        cpu.generation += 1
+        cpu.global_generation += 1
+    else:
+        known = False
+        for user in range(2):
+            code = cpu.fetch[(linear >> 12 & (S.FETCH_SIZE - 1)) + user * S.FETCH_SIZE]
+            if code.page == linear >> 12 | user << 20:
+                code.age = -1
+                known = True
+        if not known:
+            return
     cpu.era += 1
     cpu.moved = 1
 

@@ -8,14 +8,16 @@ from . import state as S
 from .access import fill, host_address, is_user, logical, probe, read, read_wide, write, write_wide
 from .attend import attend
 from .debug import breaks_here, trap_due
-from .exceptions import DIVIDE, GP, NM, UD, Fault, fault
+from .exceptions import DIVIDE, GP, NM, UD, XM, Fault, fault
 from .fetch import ROOM, fetch
 from .forms import Form
+from .fpu import check_pending
 from .interrupt import raise_exception
 from .isa import flags as F
 from .isa import steps
 from .isa.lanes import Wide
 from .isa.opcodes import OPCODES
+from .isa.softfloat import BEFORE, Environment
 from .isa.steps import Operands, merge
 from .isa.vector import register_bits
 from .isa.words import cut, sx
@@ -86,7 +88,7 @@ class Plain(Operands):
         size = D.size_of(d, r)
         f = Form(row, w, KINDS[d[D.DK]], KINDS[d[D.SK]], row.writes != "none", d[D.CC], 32 if d[D.STACKED] else 16, 32 if d[D.AW] else 16)
         if row.bits:
-            f = Form(row, register_bits(row.operands[0]) or register_bits(row.operands[1]) if row.operands else 0, f.dst, f.src)
+            f = Form(row, register_bits(row.operands[0]) or register_bits(row.operands[1]) if row.operands else 0, f.dst, f.src, cc=d[D.CC])
         if row.unit:
             self.may_run(row)
         step = row.step
@@ -105,7 +107,7 @@ class Plain(Operands):
         elif r[D.NO_ACCESS]:
             self.address = self.offset(d)
         elif d[D.EA] >= 0:
-            self.address = self.linear(d, size, (d[D.DK] == D.MEMORY and row.keep) or row.at_edi)
+            self.address = self.linear(d, size, (d[D.DK] == D.MEMORY and row.keep) or bool(r[D.STORES]))
         elif r[D.STACK]:
             self.address = self.stack_address(d, r, size)
         step(self, f)
@@ -163,10 +165,12 @@ class Plain(Operands):
     def may_run(self, row):
         """SDM vol. 3, table 13-1."""
         cr0, cr4 = self.cpu.cr0, self.cpu.cr4
-        if cr0 & S.EM or (row.unit == "sse" and not cr4 & S.OSFXSR):
+        if cr0 & S.EM or ("sse" in row.unit and not cr4 & S.OSFXSR):
             fault(self.cpu, UD, 0)
         if cr0 & S.TS:
             fault(self.cpu, NM, 0)
+        if "mmx" in row.unit:
+            check_pending(self.cpu)
 
     def at(self, row, write):
         if row.aligned and self.address & 15:
@@ -188,9 +192,30 @@ class Plain(Operands):
         k = self.number(which)
         words = [sx(v, 64) for v in x.lanes(64)]
         if k < S.XMM:
-            self.cpu.st[(k - S.MMX) // 2].significand = words[0]
+            register = self.cpu.st[(k - S.MMX) // 2]
+            register.significand, register.exponent = words[0], 0xFFFF
         else:
             self.cpu.xmm[k - S.XMM], self.cpu.xmm[k - S.XMM + 1] = words
+
+    def enter_mmx(self): self.cpu.ftop, self.cpu.ftw = 0, 255
+    def leave_mmx(self): self.cpu.ftw = 0
+    def mxcsr(self): return self.cpu.mxcsr
+    def begin_floating(self): self.env = Environment(self.cpu.mxcsr)
+
+    def floating(self, f, a, b):
+        """SDM vol. 1, 11.5.2: an unmasked exception that is found before the result is computed hides those that come after."""
+        cpu, env = self.cpu, self.env
+        r = f.row.meaning(a, b, self.imm(8), env)
+        unmasked = env.flags & ~env.masked
+        cpu.mxcsr |= env.flags & BEFORE if unmasked & BEFORE else env.flags
+        if unmasked:
+            fault(cpu, XM if cpu.cr4 & S.OSXMMEXCPT else UD, 0)
+        return r
+
+    def load_mxcsr(self, v):
+        if v & ~0xFFFF:
+            fault(self.cpu, GP, 0)
+        self.cpu.mxcsr = v
 
     def require(self, cond):
         if not cond:

@@ -11,7 +11,7 @@ import os
 import llvmlite.binding as llvm
 import numpy as np
 
-from . import bus, decode, dispatch, door, forms, fpu_door, kernels, reasons, stencils, unit
+from . import bus, decode, dispatch, door, forms, fpu_door, fpu_registers, kernels, reasons, stencils, unit
 from . import code as C
 from . import segmentation as SEG
 from . import state as S
@@ -319,6 +319,8 @@ class Processor:
             return cpu.dr[int(name[2:])]
         if name in ("eip", "cr0", "cr2", "cr3", "cr4", "cpl", "ldtr", "tr"):
             return getattr(cpu, name)
+        if name in fpu_registers.NAMES:
+            return fpu_registers.get(cpu, name)
         raise AttributeError(f"there is no register {name!r}")
 
     def set(self, name: str, value) -> None:
@@ -330,6 +332,10 @@ class Processor:
             self._fits(name, limit, 16)
             setattr(cpu, name[:3] + "_base", base)
             setattr(cpu, name[:3] + "_limit", limit)
+            return
+        if name in fpu_registers.NAMES:
+            fpu_registers.set(cpu, name, value)
+            cpu.attention = 1
             return
         self._fits(name, value, 16 if name in S.SEGMENTS or name in ("ldtr", "tr") else 32)
         if name in S.GENERAL:

@@ -61,10 +61,12 @@ CPU = np.dtype([
     ("pc", I8), ("address", I8), ("access", I8), ("bounce", I8, (2,)),
     ("bounced", I8), ("bounce_linear", I8), ("bounce_size", I8), ("bounce_first", I8), ("bounce_second", I8),
     ("saved_read", I8), ("saved_first", I8), ("saved_host", I8), ("saved_room", I8), ("found", I8),
+    # whose the host's MXCSR is (emit_vector.py)
+    ("floating", I8), ("usual_mxcsr", I8), ("room_mxcsr", I8),
     # the model (models.py)
     ("offers", I8), ("cr4_bits", I8), ("signature", I8), ("leaves", LEAF, (LEAVES,)),
     # caches, all derived: cleared on restore.  generation, era: paging.flush_address_space
-    ("mode", I8), ("context", I8), ("contexts", I8), ("generation", I8), ("global_generation", I8), ("era", I8),
+    ("mode", I8), ("context", I8), ("contexts", I8), ("generation", I8), ("global_generation", I8), ("era", I8), ("large", I8, (32,)),
     ("stale", I8, (STALE,)), ("stales", I8),
     ("tlb_at", I8), ("host", I8), ("read_frame", I8), ("write_frame", I8), ("region", I8), ("page_flags", I8),
     ("code_bits", I8), ("memory_size", I8), ("pages", I8), ("io", I8), ("io_data", I8),
@@ -99,7 +101,7 @@ APIC_RESET = 0xFEE00000 | APIC_BSP | APIC_ENABLE
 
 CODE_WORDS = 64                                         # code is remembered by bytes: 64 words of bits a page
 # page_flags, by physical page
-CODE, DIRTY, SLOW = 1, 2, 4                             # translated blocks here; written since the last look
+CODE, DIRTY, SLOW, OPEN = 1, 2, 4, 8                    # translated blocks here; written since the last look; the TLB lets writes pass
 
 # the mode bits of a block's key; the CS limit is above them.  UNPROTECTED: real or VM86 mode, where a load of a data segment moves
 # its base and nothing else.  FPU: x87 instructions need no look at CR0 and no look for exceptions, which are all masked.

@@ -19,6 +19,7 @@ ABSOLUTE, RELATIVE = (10, 11), (2, 4)                                     # R_X8
 def target(**k):
     llvm.initialize_native_target()
     llvm.initialize_native_asmprinter()
+    llvm.initialize_native_asmparser()                   # for inline assembly
     return llvm.Target.from_default_triple().create_target_machine(
         cpu=llvm.get_host_cpu_name(), features=llvm.get_host_cpu_features().flatten(), opt=2, **k)
 

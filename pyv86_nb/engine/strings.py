@@ -140,47 +140,6 @@ def advance(cpu, register, by):
 
 
 @kernel
-def movs(cpu):
-    size = cpu.width >> 3
-    if cpu.repeat == 0:
-        movs_one(cpu, size)
-        return
-    left = index(cpu, S.ECX)
-    while running(cpu, left):
-        if bulk(cpu, size, True) == 0:
-            movs_one(cpu, size)
-            take_one(cpu, 1)
-    finish(cpu, index(cpu, S.ECX) == 0)
-
-
-@kernel
-def stos(cpu):
-    size = cpu.width >> 3
-    if cpu.repeat == 0:
-        stos_one(cpu, size)
-        return
-    left = index(cpu, S.ECX)
-    while running(cpu, left):
-        if bulk(cpu, size, False) == 0:
-            stos_one(cpu, size)
-            take_one(cpu, 1)
-    finish(cpu, index(cpu, S.ECX) == 0)
-
-
-@kernel
-def lods(cpu):
-    size = cpu.width >> 3
-    if cpu.repeat == 0:
-        lods_one(cpu, size)
-        return
-    left = index(cpu, S.ECX)
-    while running(cpu, left):
-        lods_one(cpu, size)
-        take_one(cpu, 1)
-    finish(cpu, index(cpu, S.ECX) == 0)
-
-
-@kernel
 def compare(cpu, a, b, w):
     r, cf, c = alu.sub(a, b, 0, w)
     cpu.cf, cpu.carries, cpu.result = cf, F.widen_carries(c, w) & 0xFFFFFFFF, F.of_result(r, w)
@@ -198,34 +157,6 @@ def cmps_one(cpu, size):
 def scas_one(cpu, size):
     compare(cpu, cpu.reg[S.EAX] & ((1 << 8 * size) - 1), load(cpu, S.ES, index(cpu, S.EDI), size), 8 * size)
     step(cpu, S.EDI, size)
-
-
-@kernel
-def compare_loop(cpu, size, scanning):
-    if cpu.repeat == 0:
-        scas_one(cpu, size) if scanning else cmps_one(cpu, size)
-        return
-    left = index(cpu, S.ECX)
-    stop, over = False, left == 0
-    while running(cpu, left) and not stop:
-        scas_one(cpu, size) if scanning else cmps_one(cpu, size)
-        take_one(cpu, 1)
-        stop = (F.zero(cpu.result) == 1) == (cpu.repeat == REPNE)
-        over = stop or index(cpu, S.ECX) == 0
-    if stop:                                            # the condition is in the flags, and would be forgotten: this element's tick
-        cpu.budget += 1                                 # is the instruction's own, so that it never needs one that the slice has not
-        cpu.extra -= 1
-    finish(cpu, over)
-
-
-@kernel
-def cmps(cpu):
-    compare_loop(cpu, cpu.width >> 3, False)
-
-
-@kernel
-def scas(cpu):
-    compare_loop(cpu, cpu.width >> 3, True)
 
 
 @kernel
@@ -269,29 +200,82 @@ def burst(cpu, size, reading):
     return n
 
 
+# THE LOOP
+
+MOVS, STOS, LODS, CMPS, SCAS, INS, OUTS = range(7)
+
+
 @kernel
-def io_loop(cpu, reading):
-    size = cpu.width >> 3
-    check_port(cpu, cpu.reg[S.EDX] & 0xFFFF, size)
+def one(cpu, what, size):
+    if what == MOVS:
+        movs_one(cpu, size)
+    elif what == STOS:
+        stos_one(cpu, size)
+    elif what == LODS:
+        lods_one(cpu, size)
+    elif what == CMPS:
+        cmps_one(cpu, size)
+    elif what == SCAS:
+        scas_one(cpu, size)
+    elif what == INS:
+        ins_one(cpu, size)
+    else:
+        outs_one(cpu, size)
+
+
+@kernel
+def string(cpu, what):
+    size, left, stop = cpu.width >> 3, index(cpu, S.ECX), False
+    if what >= INS:
+        check_port(cpu, cpu.reg[S.EDX] & 0xFFFF, size)
     if cpu.repeat == 0:
-        ins_one(cpu, size) if reading else outs_one(cpu, size)
+        one(cpu, what, size)
         return
-    left = index(cpu, S.ECX)
-    while running(cpu, left):
-        if burst(cpu, size, reading) == 0:
-            ins_one(cpu, size) if reading else outs_one(cpu, size)
+    compares = what == CMPS or what == SCAS
+    while running(cpu, left) and not stop:
+        if what > STOS or bulk(cpu, size, what == MOVS) == 0:
+            one(cpu, what, size)
             take_one(cpu, 1)
-    finish(cpu, index(cpu, S.ECX) == 0)
+        stop = compares and (F.zero(cpu.result) == 1) == (cpu.repeat == REPNE)
+    if stop:                                            # the condition is in the flags, and would be forgotten: this element's tick
+        cpu.budget += 1                                 # is the instruction's own, so that it never needs one that the slice has not
+        cpu.extra -= 1
+    finish(cpu, stop or index(cpu, S.ECX) == 0)
+
+
+@kernel
+def movs(cpu):
+    string(cpu, MOVS)
+
+
+@kernel
+def stos(cpu):
+    string(cpu, STOS)
+
+
+@kernel
+def lods(cpu):
+    string(cpu, LODS)
+
+
+@kernel
+def cmps(cpu):
+    string(cpu, CMPS)
+
+
+@kernel
+def scas(cpu):
+    string(cpu, SCAS)
 
 
 @kernel
 def ins(cpu):
-    io_loop(cpu, True)
+    string(cpu, INS)
 
 
 @kernel
 def outs(cpu):
-    io_loop(cpu, False)
+    string(cpu, OUTS)
 
 
 @kernel

@@ -3,6 +3,7 @@ import random
 
 import pytest
 
+from pyv86_nb.board.at_pc import at_pc
 from pyv86_nb.board.backplane import Backplane
 from pyv86_nb.devices.clock import FakeClock
 from pyv86_nb.devices.pit_8254 import HZ, Pit8254
@@ -210,3 +211,17 @@ def test_function_of_time_equals_ticking(pit, seed):
             pit.home.advance(1); c.clk()
             assert pit.pins.OUT[0].level == c.out == pit.counter[0].OUT
             if c.fired: assert pit.home.read(0x40) == c.ce & 255
+
+
+def test_a_reset_of_the_board_is_none_of_its_business():
+    """The 8254 has no RESET pin (231164, pin table): the counters go on, with their gates as they are."""
+    b = at_pc()
+    b.write(0x43, 0x36); b.write(0x40, 100); b.write(0x40, 0)            # a square wave of 100 CLK: 8381 ticks
+    b.advance(1_000_000)
+    b.reset()
+    edges = 0
+    for _ in range(2000):
+        before = b.chips["pit"].counter[0].OUT
+        b.advance(100)
+        edges += before != b.chips["pit"].counter[0].OUT
+    assert 200_000 * 2 // 8381 - 1 <= edges <= 200_000 * 2 // 8381 + 1

@@ -3,6 +3,7 @@ import functools
 import gzip
 import json
 
+from pyv86_nb.engine import models
 from pyv86_nb.engine import segmentation as SEG
 from pyv86_nb.engine import state as S
 from pyv86_nb.engine.isa import flags as F
@@ -83,8 +84,9 @@ class Captured:
         self.memory = PhysicalMemory(RAM)
         self.memory.map(0, RAM, 0, 0)
         self.cpu = Processor(self.memory, tier)
+        self.cpu.cpu.offers &= ~models.FPU               # there was no 80287
         self.cpu.real()
-        self.tlb_writes = self.cpu.array["tlb"]["write"][0]
+        self.tlb_writes = self.cpu.array["tlb"]["room"][0]
 
     def load(self, regs, ram):
         cpu = self.cpu.cpu
@@ -118,5 +120,5 @@ class Captured:
                 found[page * PAGE + k] = int(here[k])
             here[:] = 0
         flags[:RAM // PAGE] &= 255 - S.DIRTY
-        self.tlb_writes[:] = S.INVALID                  # so that the next write marks its page again
+        self.tlb_writes[:] = 0                          # so that the next write marks its page again
         return found

@@ -38,7 +38,7 @@ class Case:
     rows: list = field(default_factory=list)
     undefined: int = 0                                  # flags at the end, and at any time
     ever: int = 0
-    xmm: list = field(default_factory=lambda: [0] * 16)  # words of the XMM registers
+    xmm: list = field(default_factory=lambda: [0] * 24)  # words of the XMM and MMX registers
     data: dict = field(default_factory=dict)            # linear address: bytes
     at: list = field(default_factory=list)              # where each instruction begins
 
@@ -65,7 +65,7 @@ def start(rng, world):
     regs[4] = (rng.getrandbits(16) << 16 if world.stack_width == 16 else 0) | (world.sp + rng.choice((0, 0, 0, -0x7FE, -0x801, 1, -2, 0x7F8)))
     flags = world.eflags | 2 | sum(rng.choice((0, f)) for f in (F.CF, F.PF, F.AF, F.ZF, F.SF, F.OF)) | (F.DF if rng.random() < .2 else 0)
     words = (rng.getrandbits(64), rng.getrandbits(64), rng.getrandbits(64), rng.getrandbits(5), 0x8000800080007FFF, 0xFFFFFFFF00000000)
-    return Case(world, regs, flags, xmm=[rng.choice(words) for _ in range(16)])
+    return Case(world, regs, flags, xmm=[rng.choice(words) for _ in range(24)])
 
 
 def target(rng, world, s, size):
@@ -221,6 +221,8 @@ class Instruction:
             self.put(s, to, self.word(self.selector(), 2))
         elif name == "load_far_pointer" or self.row.kernel == "load_far_pointer":
             self.put(s, to, self.word(value(rng), n) + self.word(self.selector(), 2))
+        elif name == "ldmxcsr" and rng.random() < .8:
+            self.put(s, to, self.word(0x1F80 | rng.choice((0, 0x2000, 0x4000, 0x6000)), 4))
         elif name in ("jmp", "call"):
             self.put(s, to, self.word(self.code_target(), n))
         elif name in ("jmp_far", "call_far"):
@@ -320,6 +322,8 @@ def undefined(row, count, w):
         return F.MASK
     if n in ("bsf", "bsr"):
         return F.MASK & ~F.ZF
+    if n == "lzcnt":
+        return F.MASK & ~(F.CF | F.ZF)
     if n in ("bt", "bts", "btr", "btc"):
         return F.MASK & ~(F.CF | F.ZF)
     if n in ("daa", "das"):
@@ -382,7 +386,7 @@ def sequence(rng, world, n):
                 continue
         if case.undefined and (row.name in READERS or row.name in SHIFTS):
             continue
-        if row.kernel == "pop_segment" or row.encoding in ("F6 /1", "F7 /1") or row.name in ("smsw", "mov_from_control", "cmpxchg8b"):
+        if row.kernel == "pop_segment" or row.encoding in ("F6 /1", "F7 /1") or row.name in ("smsw", "mov_from_control", "cmpxchg8b", "popcnt", "lzcnt", "movbe", "nop"):
             continue                                     # where Unicorn's state is not good to go on from
         if row.name in STRINGS or row.name in ("shld", "shrd", "bsf", "bsr", "mov_segment", "enter", "lldt", "popf"):
             continue

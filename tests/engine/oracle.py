@@ -13,6 +13,7 @@ from pyv86_nb.engine.isa import flags as F
 
 GENERAL = [getattr(C, f"UC_X86_REG_E{n}") for n in ("AX", "CX", "DX", "BX", "SP", "BP", "SI", "DI")]
 SEGMENTS = [getattr(C, f"UC_X86_REG_{n}S") for n in "ECSDFG"]
+FP = [getattr(C, f"UC_X86_REG_FP{i}") for i in range(8)]                  # pairs of significand and exponent; MM0 to MM7 it does not know
 XMM = [getattr(C, f"UC_X86_REG_XMM{i}") for i in range(8)]
 EIP, EFLAGS, CR2 = C.UC_X86_REG_EIP, C.UC_X86_REG_EFLAGS, C.UC_X86_REG_CR2
 
@@ -49,8 +50,8 @@ class Oracle:
         self.fault = n
         u.emu_stop()
 
-    def run(self, memory, regs, eflags, count, end, xmm=(0,) * 16):
-        """(registers, EIP, EFLAGS, selectors, CR2, vector or None, memory, words of the XMM registers)"""
+    def run(self, memory, regs, eflags, count, end, xmm=(0,) * 24):
+        """(registers, EIP, EFLAGS, selectors, CR2, vector or None, memory, words of the XMM and MMX registers)"""
         u, self.fault = self.u, None
         u.context_restore(self.context)
         u.mem_write(0, memory)
@@ -61,12 +62,15 @@ class Oracle:
             u.reg_write(r, v)
         for i, r in enumerate(XMM):
             u.reg_write(r, xmm[2 * i] | xmm[2 * i + 1] << 64)
+        for r, v in zip(FP, xmm[16:], strict=True):
+            u.reg_write(r, (v, 0))
+        u.reg_write(C.UC_X86_REG_MXCSR, 0x1F80)
         u.reg_write(EFLAGS, eflags)
         try:
             u.emu_start(self.world.eip, end, count=count)
         except U.UcError as e:
             self.fault = self.fault if self.fault is not None else {U.UC_ERR_INSN_INVALID: 6}.get(e.errno, "lost")
         return ([u.reg_read(r) for r in GENERAL], u.reg_read(EIP), u.reg_read(EFLAGS), [u.reg_read(r) for r in SEGMENTS], u.reg_read(CR2),
-                self.fault, bytes(u.mem_read(0, RAM)), [u.reg_read(r) >> k & (1 << 64) - 1 for r in XMM for k in (0, 64)])
+                self.fault, bytes(u.mem_read(0, RAM)), [u.reg_read(r) >> k & (1 << 64) - 1 for r in XMM for k in (0, 64)] + [u.reg_read(r)[0] for r in FP])
 
 

@@ -23,7 +23,10 @@ STUB = f"""
 flat: mov ax, 0x10; mov ds, ax; mov ss, ax; mov esp, 0x7700
     lidt [{BLOCK}]; mov ax, {LDT_SELECTOR}; lldt ax
     and byte ptr [{GDT + TSS_SELECTOR + 5}], 0xFD; mov ax, {TSS_SELECTOR}; ltr ax
-    mov eax, [{BLOCK + 0x44}]; test eax, eax; jz flat_memory; mov cr3, eax; mov eax, {PAGING}; mov cr0, eax
+    mov eax, [{BLOCK + 0x44}]; test eax, eax; jz flat_memory; mov cr3, eax
+    mov eax, [{BLOCK + 0x54}]; test eax, eax; jz no_cr4; mov cr4, eax
+no_cr4: mov eax, [{BLOCK + 0x58}]; test eax, eax; jz no_efer; mov ecx, 0xC0000080; xor edx, edx; wrmsr
+no_efer: mov eax, [{BLOCK + 0x5C}]; mov cr0, eax
 flat_memory:
     mov es, [{BLOCK + 0x0C}]; mov fs, [{BLOCK + 0x10}]; mov gs, [{BLOCK + 0x14}]
     mov ecx, [{BLOCK + 0x20}]; mov edx, [{BLOCK + 0x24}]; mov ebx, [{BLOCK + 0x28}]
@@ -44,11 +47,11 @@ outer: push dword ptr [{BLOCK + 0x18}]; push dword ptr [{BLOCK + 0x38}]; push dw
 
 
 class Qemu:
-    def __init__(self, qemu, folder):
+    def __init__(self, qemu, folder, cpu="pentium2"):
         (folder / "rom.bin").write_bytes(assemble(STUB, 0xF0000)[:0x10000])
         path = str(folder / "gdb")
         self.process = subprocess.Popen(
-            [qemu, "-M", "isapc", "-cpu", "pentium2", "-m", "16", "-bios", str(folder / "rom.bin"), "-display", "none", "-serial", "none", "-S",
+            [qemu, "-M", "isapc", "-cpu", cpu, "-m", "16", "-bios", str(folder / "rom.bin"), "-display", "none", "-serial", "none", "-S",
              "-monitor", "none", "-vga", "none", "-net", "none",
              "-chardev", f"socket,path={path},server=on,wait=off,id=gdb", "-gdb", "chardev:gdb"])
         self.socket = socket.socket(socket.AF_UNIX)
@@ -96,11 +99,12 @@ class Qemu:
     def run(self, memory, cpl=0, **registers):
         """Memory (bytes from 0) and registers as Machine.enter takes them; (registers, memory) at the end."""
         v = dict.fromkeys(("eax", "ecx", "edx", "ebx", "ebp", "esi", "edi", "fs", "gs", "cr3"), 0)
-        v |= {"eflags": 2, "ds": DATA_OF[cpl], "es": DATA_OF[cpl], "ss": DATA_OF[cpl], "cs": CODE_OF[cpl]} | registers
-        block = bytearray(0x58)
+        v |= {"cr4": 0, "efer": 0, "cr0": PAGING, "eflags": 2, "ds": DATA_OF[cpl], "es": DATA_OF[cpl], "ss": DATA_OF[cpl], "cs": CODE_OF[cpl]} | registers
+        block = bytearray(0x60)
         block[0:6] = b"\xff\x07\x00\x20\x00\x00"
         for at, n in ((0x08, "ds"), (0x0C, "es"), (0x10, "fs"), (0x14, "gs"), (0x18, "ss"), (0x1C, "eax"), (0x20, "ecx"), (0x24, "edx"), (0x28, "ebx"),
-                      (0x2C, "ebp"), (0x30, "esi"), (0x34, "edi"), (0x38, "esp"), (0x40, "eflags"), (0x44, "cr3"), (0x4C, "eip"), (0x50, "cs")):
+                      (0x2C, "ebp"), (0x30, "esi"), (0x34, "edi"), (0x38, "esp"), (0x40, "eflags"), (0x44, "cr3"), (0x4C, "eip"), (0x50, "cs"),
+                      (0x54, "cr4"), (0x58, "efer"), (0x5C, "cr0")):
             block[at:at + 4] = v[n].to_bytes(4, "little")
         wanted = bytearray(memory)
         wanted[BLOCK:BLOCK + len(block)] = block

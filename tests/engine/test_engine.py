@@ -227,7 +227,7 @@ def test_accesses_in_a_page_of_code():
 def test_single_step_traps_after_each_instruction():
     for code in ("90 40 f4", "31c0 7400 f4", "9c 9d f4"):
         r = on_all(h(code), flags=2 | F.TF)
-        assert r[9] == ["#DB(0x0)"] and r[11] & 0x4000 and r[7] == 2
+        assert r[9] == ["#DB(0x0)"] and r[11][0] & 0x4000 and r[7] == 2
     r = on_all(h("f3 aa f4"), flags=2 | F.TF, regs=[0, 5, 0, 0, 0x22800, 0, 0, DATA])
     assert r[9] == ["#DB(0x0)"] and r[1][1] == 4        # after one element
     frame = int.from_bytes(r[12][r[1][4]:r[1][4] + 4], "little")

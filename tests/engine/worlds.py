@@ -130,6 +130,7 @@ class Machine:
         cpu.tr, cpu.ldtr = world.system[0][0], world.system[1][0]
         (cpu.gdt_base, cpu.gdt_limit), (cpu.idt_base, cpu.idt_limit) = world.tables
         cpu.cpl = world.ring
+        cpu.fcw, cpu.ftw = 0x37F, 0                      # FNINIT
         flush_address_space(cpu)
         SEG.update_mode(cpu)
         self.fresh, self.flags = self.p.array.copy(), memory.flags
@@ -153,7 +154,8 @@ class Machine:
         for i, v in enumerate(regs):
             cpu.reg[i] = v
         if xmm is not None:
-            p.array["xmm"][0] = np.array(xmm, np.uint64).view(np.int64)
+            words = np.array(xmm, np.uint64).view(np.int64)
+            p.array["xmm"][0], p.array["st"]["significand"][0] = words[:16], words[16:]
         cpu.eip = eip
         cpu.cf, cpu.carries, cpu.result = F.from_image(eflags)
         cpu.eflags = eflags & ~(F.MASK | 2)
@@ -168,7 +170,8 @@ class Machine:
                  for s, one in ((s, cpu.segment[s]) for s in (*range(6), S.TR, S.LDTR))]
         tables = [(cpu.gdt_base, cpu.gdt_limit), (cpu.idt_base, cpu.idt_limit)]
         return (why, [cpu.reg[i] for i in range(8)], cpu.eip, p.get("eflags"), shown, tables, [cpu.cr0, cpu.cr2, cpu.cr3, cpu.cr4],
-                p.instructions, p.now, p.faults, cpu.cpl, [cpu.dr[6], cpu.dr[7]], self.ram.tobytes(), p.array["xmm"][0].view(np.uint64).tolist())
+                p.instructions, p.now, p.faults, cpu.cpl, [cpu.dr[6], cpu.dr[7]], self.ram.tobytes(),
+                np.concatenate([p.array["xmm"][0], p.array["st"]["significand"][0]]).view(np.uint64).tolist(), cpu.mxcsr, cpu.ftw)
 
 
 def machines(world, size=RAM):

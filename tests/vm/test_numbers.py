@@ -29,7 +29,7 @@ def test_registers_by_name(fake_vm):
 
 @pytest.mark.parametrize("name, value, error, words", [
     ("eax", 1 << 32, ValueError, "32 bits"), ("ds", 0x10000, ValueError, "16 bits"), ("eip", "x", TypeError, "int"), ("gdtr", 5, TypeError, "pair"),
-    ("cs", 0xBAD8, ValueError, "0xbad8"), ("rax", 1, AttributeError, "the names are"), ("st", 1, AttributeError, "no FPU"), ("xmm", 1, AttributeError, "no SSE")])
+    ("cs", 0xBAD8, ValueError, "0xbad8"), ("rax", 1, AttributeError, "the names are"), ("st", 1, AttributeError, "by number"), ("xmm", 1, AttributeError, "no SSE")])
 def test_bad_registers(fake_vm, name, value, error, words):
     vm = fake_vm(busy)
     with pytest.raises(error, match=words): setattr(vm.regs, name, value)
@@ -85,6 +85,17 @@ def test_translate_and_virtual_memory(fake_vm):
     assert vm.memory[0x5000:0x5004].tobytes() == b"page" == vm.memory.virtual[0xC0000000:0xC0000004].tobytes()
     with pytest.raises(ValueError, match="not mapped"): vm.memory.virtual[0x40000000:0x40000004]
     with pytest.raises(ValueError): translate.walk(1 << 32, 0, 0, 0, None)
+
+
+def test_translate_pae():
+    """SDM volume 3, 4.4.2: 2 + 9 + 9 + 12 bits, entries of 8 bytes; a PDE with PS holds 2 MiB."""
+    memory = {0x1020 + 8 * 3: 0x2001, 0x2000 + 8 * 5: 0x3067, 0x3000 + 8 * 7: 0x8000000123456063, 0x2000 + 8 * 6: 0x40200083 | 1 << 33}
+    dword = lambda at: memory.get(at & ~7, 0) >> 8 * (at & 4) & 0xFFFFFFFF
+    w = translate.walk(3 << 30 | 5 << 21 | 7 << 12 | 0x89, 0x80000001, 0x1020, 0x20, dword)
+    assert w.physical == 0x123456089 and [e.level for e in w.entries] == ["PDPTE", "PDE", "PTE"] and "no-execute" in w.entries[2].flags
+    assert translate.walk(3 << 30 | 6 << 21 | 0x12345, 0x80000001, 0x1020, 0x20, dword).physical == 0x240200000 + 0x12345
+    assert translate.walk(0, 0x80000001, 0x1020, 0x20, dword).why == "the page directory pointer is not present"
+    assert translate.walk(3 << 30, 0x80000001, 0x1020, 0x20, dword).why == "the page directory entry is not present"
 
 
 # LOADING

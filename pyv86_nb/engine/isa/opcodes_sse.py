@@ -1,12 +1,18 @@
-"""Opcodes of SSE and SSE2, as SDM volume 2 prints them."""
+"""Opcodes of MMX, and of SSE and SSE2 without the arithmetic of floating point, as SDM volume 2 prints them."""
 from . import packed as P
 from .rows import op
-from .vector import hint, masked_store, touch, vector
+from .vector import empty, hint, load_control, masked_store, store_control, touch, vector
 
 
 def sse(encoding, name, operands, meaning, bits=128, **k):
     """bits: of the operand that may be in memory, which must be aligned if it is a whole register."""
-    return op(encoding, name, operands, meaning, **{"step": vector, "bits": bits, "writes": "none", "unit": "sse", "aligned": bits == 128, **k})
+    feature = "sse2" if encoding[:2] in ("66", "F2") else "sse"
+    return op(encoding, name, operands, meaning, **{"step": vector, "bits": bits, "writes": "none", "unit": "sse", "feature": feature,
+                                                    "aligned": bits == 128, **k})
+
+
+def mmx(encoding, name, operands, meaning, bits=64, **k):
+    return sse(encoding, name, operands, meaning, bits, **{"unit": "mmx", "feature": "mmx", "aligned": False, **k})
 
 
 # opcode, name, meaning: of MMX and of XMM registers
@@ -42,6 +48,35 @@ SHIFTS = ((0x71, 2, "psrlw", P.shift(16, "srl")), (0x71, 4, "psraw", P.shift(16,
 LOAD = {"reads": False}                                 # the old destination is not looked at
 
 
+# of PACKED, what MMX registers have got since
+WITH_SSE = {0xDA, 0xDE, 0xE0, 0xE3, 0xE4, 0xEA, 0xEE, 0xF6}
+WITH_SSE2 = {0xD4, 0xF4, 0xFB}
+
+
+def mmx_rows():
+    for opcode, name, meaning in PACKED:
+        feature = "sse" if opcode in WITH_SSE else "sse2" if opcode in WITH_SSE2 else "mmx"
+        yield mmx(f"NP 0F {opcode:02X} /r", name, "P Q", meaning, 32 if name[:7] == "punpckl" else 64, feature=feature)
+    for opcode, extension, name, meaning in SHIFTS:
+        yield mmx(f"NP 0F {opcode:02X} /{extension}", name, "N - Ib", meaning, mod="r")
+    yield mmx("NP 0F 6E /r", "movd", "P Ed", P.extend64, 32, **LOAD)
+    yield mmx("NP 0F 7E /r", "movd", "Ed P", P.word32, 32, mod="r", **LOAD)
+    yield mmx("NP 0F 7E /r", "movd", "Ed P", P.low(32), 32, mod="m", **LOAD)
+    yield mmx("NP 0F 6F /r", "movq", "P Q", P.move, **LOAD)
+    yield mmx("NP 0F 7F /r", "movq", "Q P", P.move, **LOAD)
+    yield mmx("NP 0F 77", "emms", "", None, step=empty)
+    k = {"feature": "sse"}
+    yield mmx("NP 0F 70 /r", "pshufw", "P Q Ib", P.shuffle_words(0), **LOAD, **k)
+    yield mmx("NP 0F C4 /r", "pinsrw", "P Ed Ib", P.insert_word, 16, **k)
+    yield mmx("NP 0F C5 /r", "pextrw", "Gd N Ib", P.extract_word, mod="r", **LOAD, **k)
+    yield mmx("NP 0F D7 /r", "pmovmskb", "Gd N", P.signs(8), mod="r", **LOAD, **k)
+    yield mmx("NP 0F E7 /r", "movntq", "Q P", P.move, mod="m", **LOAD, **k)
+    yield mmx("NP 0F F7 /r", "maskmovq", "P N", P.select_signed, step=masked_store, mod="r", at_edi=True, **k)
+    k = {"feature": "sse2", "unit": "sse mmx", "mod": "r"}
+    yield mmx("F3 0F D6 /r", "movq2dq", "V N", P.extend, **LOAD, **k)
+    yield mmx("F2 0F D6 /r", "movdq2q", "P U", P.low(64), **LOAD, **k)
+
+
 def integers():
     for opcode, name, meaning in PACKED:
         yield sse(f"66 0F {opcode:02X} /r", name, "V W", meaning)
@@ -50,7 +85,7 @@ def integers():
     for opcode, extension, name, meaning in (*SHIFTS, (0x73, 3, "psrldq", P.bytes_down), (0x73, 7, "pslldq", P.bytes_up)):
         yield sse(f"66 0F {opcode:02X} /{extension}", name, "U - Ib", meaning, mod="r")
     for prefix, name, meaning in (("66", "pshufd", P.shuffle_dwords), ("F2", "pshuflw", P.shuffle_words(0)), ("F3", "pshufhw", P.shuffle_words(1))):
-        yield sse(f"{prefix} 0F 70 /r", name, "V W Ib", meaning, **LOAD)
+        yield sse(f"{prefix} 0F 70 /r", name, "V W Ib", meaning, feature="sse2", **LOAD)
     yield sse("66 0F C4 /r", "pinsrw", "V Ed Ib", P.insert_word, 16)
     yield sse("66 0F C5 /r", "pextrw", "Gd U Ib", P.extract_word, mod="r", **LOAD)
     yield sse("66 0F D7 /r", "pmovmskb", "Gd U", P.signs(8), mod="r", **LOAD)
@@ -59,7 +94,7 @@ def integers():
 def moves():
     for prefix, load, store, name in (("66", 0x6F, 0x7F, "movdqa"), ("F3", 0x6F, 0x7F, "movdqu"), ("NP", 0x28, 0x29, "movaps"),
                                       ("66", 0x28, 0x29, "movapd"), ("NP", 0x10, 0x11, "movups"), ("66", 0x10, 0x11, "movupd")):
-        k = {"aligned": name[3:4] in "a" or name == "movdqa", **LOAD}
+        k = {"aligned": name in ("movdqa", "movaps", "movapd"), "feature": "sse" if name[-2:] == "ps" else "sse2", **LOAD}
         yield sse(f"{prefix} 0F {load:02X} /r", name, "V W", P.move, **k)
         yield sse(f"{prefix} 0F {store:02X} /r", name, "W V", P.move, **k)
     for prefix, opcode, name in (("66", 0xE7, "movntdq"), ("NP", 0x2B, "movntps"), ("66", 0x2B, "movntpd")):
@@ -67,7 +102,7 @@ def moves():
     yield sse("66 0F 6E /r", "movd", "V Ed", P.extend, 32, **LOAD)
     yield sse("66 0F 7E /r", "movd", "Ed V", P.word32, 32, mod="r", **LOAD)
     yield sse("66 0F 7E /r", "movd", "Ed V", P.low(32), 32, mod="m", **LOAD)
-    yield sse("F3 0F 7E /r", "movq", "V W", P.extend, 64, **LOAD)
+    yield sse("F3 0F 7E /r", "movq", "V W", P.extend, 64, feature="sse2", **LOAD)
     yield sse("66 0F D6 /r", "movq", "W V", P.extend, 64, mod="r", **LOAD)
     yield sse("66 0F D6 /r", "movq", "W V", P.low(64), 64, mod="m", **LOAD)
     for prefix, w, name in (("F3", 32, "movss"), ("F2", 64, "movsd")):
@@ -94,12 +129,14 @@ def moves():
 def memory():
     """Cacheability: none of them asks for XMM registers."""
     free = {"unit": "", "aligned": False}
-    yield sse("NP 0F C3 /r", "movnti", "Ed Gd", P.move, 32, mod="m", **LOAD, **free)
+    yield sse("NP 0F C3 /r", "movnti", "Ed Gd", P.move, 32, mod="m", feature="sse2", **LOAD, **free)
     for i, name in enumerate(("prefetchnta", "prefetcht0", "prefetcht1", "prefetcht2")):
         yield sse(f"0F 18 /{i}", name, "- Mb", None, 8, step=hint, mod="m", **LOAD, **free)
-    yield sse("NP 0F AE /7", "clflush", "- Mb", None, 8, step=touch, mod="m", **LOAD, **free)
+    yield sse("NP 0F AE /7", "clflush", "- Mb", None, 8, step=touch, mod="m", feature="clfsh", **LOAD, **free)
     for i, name in ((5, "lfence"), (6, "mfence"), (7, "sfence")):
-        yield sse(f"NP 0F AE /{i}", name, "", None, 8, step=hint, mod="r", **LOAD, **free)
+        yield sse(f"NP 0F AE /{i}", name, "", None, 8, step=hint, mod="r", feature="sse" if i == 7 else "sse2", **LOAD, **free)
+    yield sse("NP 0F AE /2", "ldmxcsr", "- Md", None, 32, step=load_control, mod="m", **LOAD, aligned=False)
+    yield sse("NP 0F AE /3", "stmxcsr", "- Md", None, 32, step=store_control, mod="m", **LOAD, aligned=False)
 
 
-SSE = (*integers(), *moves(), *memory())
+SSE = (*mmx_rows(), *integers(), *moves(), *memory())

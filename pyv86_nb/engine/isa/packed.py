@@ -146,6 +146,7 @@ def signs(w): return lambda a, b, i: b.signs(w)
 def word32(a, b, i): return b.word(32)
 def low(bits): return lambda a, b, i: b.low(bits)
 def extend(a, b, i): return b.extended(128)
+def extend64(a, b, i): return b.extended(64)
 def merge_low(w): return lambda a, b, i: a.put(w, 0, b.word(w))
 def low_from_high(a, b, i): return a.put(64, 0, b.word(64, 1))
 def high_from_low(a, b, i): return a.put(64, 1, b.word(64))
@@ -157,3 +158,9 @@ def select_signed(a, b, i):
     source, mask = b
     chosen = mask.each(8, lambda x: pick(x > 127, 255, 0))
     return source & chosen | a & ~chosen
+
+
+# SSE3
+
+def twice(a, b, i): return b.extended(128).choose(64, (0, 0))
+def each_twice(odd): return lambda a, b, i: b.choose(32, (odd, odd, 2 + odd, 2 + odd))

@@ -33,9 +33,12 @@ class Row:
     feature: str = ""             # the CPUID feature without which the opcode is undefined (models.py)
     bits: int = 0                 # MMX, SSE: of the operand that may be in memory
     aligned: bool = False         # it must lie on 16 bytes
-    unit: str = ""               # what the system must have enabled for it: "mmx", "sse"
+    unit: str = ""                # what the system must have enabled for it: "mmx", "sse"
+    select: int = 0               # bits of the immediate that choose a handler
+    low: bool = False             # the result is the low half of DEST
     at_edi: bool = False          # the operand in memory is at DS:EDI
-    host: str = ""                # the instruction of x86-64 hosts that does it
+    host: str = ""                # the instruction of x86-64 hosts that does it,
+    host_feature: str = "sse2"    # of those that have this
 
 
 PREFIXES, MAPS = ("NP", "66", "F2", "F3"), ("", "0F ", "0F 38 ", "0F 3A ")

@@ -4,10 +4,13 @@ A machine offers, beside what steps.py asks for:
     rd_wide wr_wide     a vector register, or its low bits
     at                  memory of so many bits at t, probed; a misaligned operand of 16 bytes leaves the step
     load_wide store_wide
+    begin_floating      leave the step unless results may be computed here
+    floating            the result of a row's arithmetic; mxcsr, load_mxcsr: the register
 
 Operand codes, as SDM vol. 2, appendix A has them: V the XMM register of ModRM.reg, W an XMM register or memory, U an XMM register
 only; P, Q, N the same of MMX.  Kinds (steps.py) are those and x, a vector register.
 """
+from . import flags as F
 
 
 def register_bits(code):
@@ -33,6 +36,8 @@ def vector(m, f):
     a = m.rd_wide("ra", f.w) if into and row.reads else m.word_wide("ra") if f.dst == "r" and row.reads else None
     at = m.at(row, True) if f.dst == "m" else None
     r = row.meaning(a, b, m.imm(8) if "Ib" in codes else None)
+    if "mmx" in row.unit:
+        m.enter_mmx()
     if into:
         m.wr_wide("ra", r)
     elif at is not None:
@@ -44,7 +49,14 @@ def vector(m, f):
 def masked_store(m, f):
     """MASKMOVDQU, MASKMOVQ: the bytes that are not chosen are written as they are."""
     at = m.at(f.row, True)
+    if f.row.unit == "mmx":
+        m.enter_mmx()
     m.store_wide(at, f.row.meaning(m.load_wide(at, f.w), (m.rd_wide("ra", f.w), m.rd_wide("rb", f.w)), None))
+
+
+def empty(m, f):
+    """EMMS"""
+    m.leave_mmx()
 
 
 def touch(m, f):
@@ -54,3 +66,42 @@ def touch(m, f):
 
 def hint(m, f):
     """PREFETCHh, fences: nothing is to be done, and nothing can fault."""
+
+
+# FLOATING POINT
+
+def floating(m, f):
+    """DEST := meaning(DEST, SRC), rounded as MXCSR says; what is found goes there, or leaves the step with #XM."""
+    row = f.row
+    into = f.dst == "x"
+    m.begin_floating()
+    b = source(m, f, row.operands[1], row.bits)
+    a = m.rd_wide("ra", f.w) if into and row.reads else None
+    r = m.floating(f, None if row.low else a, b)
+    if row.low:
+        r = a.put(64, 0, r.word(64))
+    if "mmx" in row.unit:
+        m.enter_mmx()
+    if into:
+        m.wr_wide("ra", r.low(f.w))
+    else:
+        m.wr_reg("ra", "r", 32, r)
+
+
+def ordered(m, f):
+    """COMISS, COMISD, UCOMISS, UCOMISD."""
+    m.begin_floating()
+    b = source(m, f, f.row.operands[1], f.row.bits)
+    zf, pf, cf = m.floating(f, m.rd_wide("ra", f.row.bits), b)
+    m.set_flags(*F.from_image(zf << 6 | pf << 2 | cf))
+
+
+def load_control(m, f):
+    """LDMXCSR"""
+    m.load_mxcsr(m.rd(m.probe(m.t(), 32, False), 32))
+
+
+def store_control(m, f):
+    """STMXCSR"""
+    at = m.probe(m.t(), 32, True)
+    m.wr(at, 32, m.mxcsr())

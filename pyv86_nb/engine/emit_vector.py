@@ -1,0 +1,120 @@
+"""The part of Emit that vector steps ask for (isa/vector.py).
+
+Floating point is done by the host's own instructions, under the guest's rounding and flush-to-zero.  The first handler of a
+slice that needs it loads the host's MXCSR, all exceptions masked and no flag set, and says so in `floating`; `enter` puts
+the host's own back (LEAVE) when the slice leaves, and collects the flags.  A guest that has unmasked an exception, and a host without
+such instructions, go to the plain reader, which has them in integers.
+
+    floating   0: the host's MXCSR is as Python left it    1: it is the guest's    2: neither, LDMXCSR came after
+"""
+from . import state as S
+from .lanes_llvm import IS_X86, WideVal, has, type_of
+
+AS_IT_WAS, GUESTS, OLD = range(3)
+MASKS, FLAGS, RESERVED = 0x1F80, 0x3F, 0xFFFF0000
+MXCSR, FLOATING, USUAL, ROOM = (S.offset(n) for n in ("mxcsr", "floating", "usual_mxcsr", "room_mxcsr"))
+WIDE = type_of(128)
+
+LEAVE = f"""
+  %at = getelementptr i8, ptr %s, i64 {FLOATING}
+  %floating = load i64, ptr %at
+  %never = icmp eq i64 %floating, {AS_IT_WAS}
+  br i1 %never, label %done, label %back
+back:
+  %room = getelementptr i8, ptr %s, i64 {ROOM}
+  call void @llvm.x86.sse.stmxcsr(ptr %room)
+  %now = load i64, ptr %room
+  %flags = and i64 %now, {FLAGS}
+  %mine = icmp eq i64 %floating, {GUESTS}
+  %more = select i1 %mine, i64 %flags, i64 0
+  %guests = getelementptr i8, ptr %s, i64 {MXCSR}
+  %old = load i64, ptr %guests
+  %new = or i64 %old, %more
+  store i64 %new, ptr %guests
+  %usual = getelementptr i8, ptr %s, i64 {USUAL}
+  call void @llvm.x86.sse.ldmxcsr(ptr %usual)
+  store i64 {AS_IT_WAS}, ptr %at
+  br label %done
+done:
+""" if IS_X86 else "\n"
+DECLARATIONS = "declare void @llvm.x86.sse.stmxcsr(ptr)\ndeclare void @llvm.x86.sse.ldmxcsr(ptr)\n" if IS_X86 else ""
+
+
+class Vectors:
+    def load_wide(self, p, bits): return WideVal(bits, self.ir.name(f"load {type_of(bits)}, ptr {p}, align 1"), self.ir)
+    def store_wide(self, p, x): self.ir.put(f"store {type_of(x.bits)} {x.text}, ptr {p}, align 1")
+    def rd_wide(self, which, bits): return self.load_wide(self.slot(which), bits)
+    def word_wide(self, which): return WideVal(32, self.ir.narrow(32, self.rd_reg(which)), self.ir)
+
+    def wr_wide(self, which, x):
+        at = self.slot(which)
+        self.store_wide(at, x)
+        if x.bits == 64:                                # the FPU sees a number that is none
+            self.ir.put(f"store i64 65535, ptr {self.ir.at(at, 8)}")
+
+    def enter_mmx(self):
+        self.wr_word("ftop", 0)
+        self.wr_word("ftw", 255)
+
+    def leave_mmx(self): self.wr_word("ftw", 0)
+
+    def at(self, row, write):
+        if row.aligned:
+            self.unless(((self.t() & 15) == 0).bit, "exit_python")
+        return self.probe(self.t(), row.bits, write)
+
+    # floating point
+    def can(self, row):
+        """Whether the host has the instruction."""
+        return not row.host or has(row.host_feature)
+
+    def begin_floating(self):
+        ir = self.ir
+        at, room = ir.at("%s", FLOATING), ir.at("%s", ROOM)
+        ready, start = self.fork((ir.load(64, at) == GUESTS).bit)
+        with ir.cold(start):
+            guests = self.rd_word("mxcsr")
+            ir.put(f"br i1 {((guests & MASKS) == MASKS).bit}, label %masked, label %unmasked")
+            ir.label("unmasked")
+            self.leave("exit_python")
+            ir.label("masked")
+            ir.put(f"call void @llvm.x86.sse.stmxcsr(ptr {room})")
+            usual = (ir.load(64, at) == AS_IT_WAS).pick(ir.load(32, room), self.rd_word("usual_mxcsr"))
+            self.wr_word("usual_mxcsr", usual)
+            self.wr_word("room_mxcsr", guests & ~FLAGS)
+            ir.put(f"call void @llvm.x86.sse.ldmxcsr(ptr {room})")
+            self.wr_word("floating", GUESTS)
+            ir.put(f"br label %{ready}")
+        ir.label(ready)
+
+    def floating(self, f, a, b):
+        """The host's instruction, between the same operands in the same order."""
+        row, ir = f.row, self.ir
+        select = f"$${f.cc}, " if row.select else ""
+        general = f.src == "r" or row.operands[1][0] == "E"
+        source = f"i32 {b.text}" if general else f"{WIDE} {b.extended(128).text}"
+        kind = "r" if general else "x"
+        if row.host[-6:-2] == "comi":
+            both = f"{WIDE} {a.extended(128).text}, {source}"
+            text = f"{row.host} $4, $3; sete $0; setp $1; setb $2"          # LLVM's own outputs of flags come too early
+            r = ir.name(f'call {{i8, i8, i8}} asm sideeffect "{text}", "=q,=q,=q,x,x,~{{flags}}"({both})')
+            return [ir.wide(8, ir.name(f"extractvalue {{i8, i8, i8}} {r}, {i}")) for i in range(3)]
+        into, out = ("i32", "=r") if f.dst == "r" else (WIDE, "=x")
+        if a is None:
+            r = ir.name(f'call {into} asm sideeffect "{row.host} {select}$1, $0", "{out},{kind}"({source})')
+        else:
+            r = ir.name(f'call {into} asm sideeffect "{row.host} {select}$2, $0", "{out},0,{kind}"({WIDE} {a.text}, {source})')
+        return ir.wide(32, r) if f.dst == "r" else WideVal(128, r, ir)
+
+    def load_mxcsr(self, v):
+        """What is reserved is the plain reader's, which raises #GP."""
+        self.unless(((v & RESERVED) == 0).bit, "exit_python")
+        self.wr_word("mxcsr", v)
+        self.wr_word("floating", (self.rd_word("floating") != AS_IT_WAS).pick(OLD, AS_IT_WAS))
+
+    def mxcsr(self):
+        room = self.ir.at("%s", ROOM)
+        if not IS_X86:
+            return self.rd_word("mxcsr")
+        self.ir.put(f"call void @llvm.x86.sse.stmxcsr(ptr {room})")
+        return self.rd_word("mxcsr") | (self.rd_word("floating") == GUESTS).pick(self.ir.load(32, room) & FLAGS, 0)
