@@ -286,7 +286,7 @@ class VM:
         return dict(self._machine.chips)
 
     def timers(self) -> np.ndarray:
-        """Structured array with a row for each PIT channel, the RTC, the ACPI PM timer and the TSC.
+        """Structured array with a row for each PIT channel, the RTC, the ACPI PM timer, each HPET comparator, the APIC timer and the TSC.
 
         Fields: name, mode, reload, count, frequency (Hz of what it counts), period (s), next (guest s of the next output edge), output.
         """

@@ -5,7 +5,7 @@ from typing import Any
 
 import numpy as np
 
-from ..devices import pit_8254, rtc_mc146818
+from ..devices import hpet, lapic, pit_8254, rtc_mc146818
 from ..devices.chip import NEVER
 from ..devices.clock import instant, ticks
 
@@ -16,7 +16,7 @@ PIT_MODES = ("0 terminal count", "1 one-shot", "2 rate generator", "3 square wav
 
 
 def table(board: Any, tsc: int = 0) -> np.ndarray:
-    """One row for each PIT channel, the RTC, the ACPI PM timer and the TSC.
+    """One row for each PIT channel, the RTC, the ACPI PM timer, each HPET comparator, the APIC timer and the TSC.
 
     Returns
     -------
@@ -33,6 +33,10 @@ def table(board: Any, tsc: int = 0) -> np.ndarray:
         t = ticks(now, PM_HZ, ips)
         edge = (t // (PM_TURN // 2) + 1) * (PM_TURN // 2)                # bit 23 turns over
         rows.append(("pm", "24 bits, free running", PM_TURN, t % PM_TURN, PM_HZ, PM_TURN / PM_HZ, edge / PM_HZ, -1))
+    if "hpet" in board.chips:
+        rows += hpet_rows(board.chips["hpet"], now, ips)
+    if "apic" in board.chips:
+        rows.append(apic_row(board.chips["apic"], now, ips))
     rows.append(("tsc", "64 bits, free running", 0, tsc, ips, np.nan, np.nan, -1))
     return np.array(rows, DTYPE)
 
@@ -59,3 +63,20 @@ def rtc_row(rtc: Any, now: int, ips: int) -> tuple[Any, ...]:
     count = (rtc.next_period(t) - t) if period and rtc.next_period(t) < NEVER else 0
     return ("rtc", ", ".join(enabled) or "no interrupt enabled", period, count, hz, period / hz if period else np.nan,
             float(rtc.alarm) / ips if rtc.alarm < NEVER else np.nan, rtc.IRQ)
+
+
+def hpet_rows(h: Any, now: int, ips: int) -> Any:
+    """One row for each comparator; count is the main counter's."""
+    for i, t in enumerate(h.timer):
+        periodic = bool(t.config & hpet.PERIODIC and t.period)
+        mode = ("periodic" if periodic else "one match") if t.config & hpet.INT_ENB and h.config & hpet.ENABLE else "off"
+        yield (f"hpet{i}", mode + (", legacy route" if h.config & hpet.LEGACY and i < 2 else ""), t.period if periodic else 0,
+               hpet.counter(h, now), hpet.HZ, t.period / hpet.HZ if periodic else np.nan, t.match / ips if t.match < NEVER else np.nan, t.out)
+
+
+def apic_row(c: Any, now: int, ips: int) -> tuple[Any, ...]:
+    mode, masked = lapic.timer_mode(c), c.lvt[lapic.TIMER].v & lapic.MASKED
+    words = ("one-shot", "periodic", "TSC deadline", "TSC deadline")[mode]
+    hz = ips if mode >= lapic.TSC_DEADLINE else lapic.HZ / lapic.divider(c)
+    return ("apic", words + (", masked" if masked else ""), c.initial, lapic.count(c, now), hz,
+            c.initial / hz if mode == lapic.PERIODIC and c.initial else np.nan, c.expires / ips if c.expires < NEVER else np.nan, -1)

@@ -38,6 +38,7 @@ BASE, ENABLED, BSP = 0xFEE00000, 1 << 11, 1 << 8
 VERSION = 0x00050014                                     # integrated, six LVT entries
 MASKED, PENDING, LEVEL = 1 << 16, 1 << 14, 1 << 15       # of an LVT entry: bit 14 is Remote IRR
 FIXED, LOWEST, NMI, EXTINT = 0, 1, 4, 7                  # delivery modes
+EARLIER = 1 << 40                                        # more than the longest count, 2**32 * 128
 ONCE, PERIODIC, TSC_DEADLINE = range(3)                  # timer modes
 TIMER, LINT0, LINT1, ERROR = 0, 3, 4, 5                  # numbers of LVT entries
 SEND_ACCEPT, SEND_ILLEGAL, RECEIVE_ILLEGAL, ILLEGAL_REGISTER = 4, 0x20, 0x40, 0x80
@@ -214,6 +215,12 @@ def divider(c):
 
 
 @kernel
+def beat(c, now):
+    """The tick of the timer's clock.  It begins high, so that a count under way at power-on could have begun before that."""
+    return ticks(now, HZ, c.ips) + EARLIER
+
+
+@kernel
 def timer_mode(c): return c.lvt[TIMER].v >> 17 & 3
 
 
@@ -221,7 +228,7 @@ def timer_mode(c): return c.lvt[TIMER].v >> 17 & 3
 def count(c, now):
     """Current count."""
     if timer_mode(c) >= TSC_DEADLINE or c.initial == 0: return 0
-    gone = (ticks(now, HZ, c.ips) - c.began) // divider(c)
+    gone = (beat(c, now) - c.began) // divider(c)
     if timer_mode(c) == PERIODIC: return c.initial - gone % c.initial
     return max(c.initial - gone, 0)
 
@@ -233,8 +240,8 @@ def arm(c, now):
     c.expires = NEVER
     if c.initial and c.lvt[TIMER].v & MASKED == 0:
         period = c.initial * divider(c)
-        turns = (ticks(now, HZ, c.ips) - c.began) // period
-        if turns == 0 or timer_mode(c) == PERIODIC: c.expires = instant(c.began + (turns + 1) * period, HZ, c.ips)
+        turns = (beat(c, now) - c.began) // period
+        if turns == 0 or timer_mode(c) == PERIODIC: c.expires = instant(c.began - EARLIER + (turns + 1) * period, HZ, c.ips)
 
 
 # REGISTERS, by their number (offset / 16)
@@ -298,12 +305,12 @@ def write_register(c, r, v, now):
     elif 0x32 <= r < 0x38: write_lvt(c, r - 0x32, v, now)
     elif r == 0x38:
         if timer_mode(c) < TSC_DEADLINE:
-            c.initial, c.began = v, ticks(now, HZ, c.ips)
+            c.initial, c.began = v, beat(c, now)
             arm(c, now)
     elif r == 0x3E:
         left = count(c, now)
         c.divide = v & 11
-        c.began = ticks(now, HZ, c.ips) - (c.initial - left) * divider(c)  # the count goes on from where it is
+        c.began = beat(c, now) - (c.initial - left) * divider(c)  # the count goes on from where it is
         if c.initial and left == 0: c.initial = 0
         arm(c, now)
     elif r != 0x03 and r != 0x09 and r != 0x0A and r != 0x39: error(c, ILLEGAL_REGISTER, now)

@@ -263,7 +263,7 @@ def plan_x87(t, k, mode, d, r, left):
     `window` is its EIP, for FIP."""
     if d[D.EA] >= 0:
         k = put_address(t, k, mode, d, left, d[D.SEG], d[D.AW], d[D.EA], d[D.EBASE], d[D.EINDEX], d[D.DISP], r[D.SIZE], r[D.FPU] == 2, True)
-    k = put(t, k, D.handler_of(t.sid, d, r, 0, 0), d, left, d[D.IMM], 0, REG0 + 8 * (S.SELECTORS + d[D.SEG]), 0)
+    k = put(t, k, D.handler_of(t.sid, d, r, 1 if mode & S.FPU_DOUBLE else 0, 0), d, left, d[D.IMM], 0, REG0 + 8 * (S.SELECTORS + d[D.SEG]), 0)
     q = t.plan[k - 1]
     q.base, q.window = BASE0 + d[D.SEG] * SEGMENT_STRIDE, d[D.EIP]
     q.what, q.immediate2 = pack(d, r[D.KERNEL] - 1, d[D.SEG]), 1

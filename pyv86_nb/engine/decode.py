@@ -112,7 +112,7 @@ def tables(where):
             flags = int(f.flags) if r.step is steps.ordinary and r.writes != "none" else slice(None)
             second = int(f.stack == 32) if r.stack else int(f.aw == 32) if rows[i, LOOP] else slice(None)
             if r.fpu:
-                mine[:] = where[f.key()]
+                mine[:, :, :, 1 if f.flags else slice(None)] = where[f.key()]
                 continue
             mine[index[f.w], KIND[f.dst], KIND[f.src], flags, second, f.cc] = where[f.key()]
         rows[i, SID_AT], rows[i, SID_CC] = sid_size, mine.shape[-1]

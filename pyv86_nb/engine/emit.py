@@ -149,13 +149,25 @@ class Emit(Operands, Vectors):
         self.ir.store(64, significand, p)
         self.ir.store(64, exponent, self.ir.at(p, 8))
 
+    def either(self, cond, yes, no):
+        """The words of one of two functions: for what is long, and the condition mostly the same."""
+        labels = self.fork(cond.truth(), likely=False)
+        ways, join = [], f"J{self.labels}"
+        for label, f in zip(labels, (yes, no), strict=True):
+            self.ir.label(label)
+            ways.append((label, f()))
+            self.ir.put(f"br label %{join}")
+        self.ir.label(join)
+        (a, ones), (b, others) = ways
+        return [self.ir.val(f"phi i64 [ {x}, %{a} ], [ {y}, %{b} ]") for x, y in zip(ones, others, strict=True)]
+
     def rd_high(self, ref): return self.ir.load(16, self.ir.at(ref, 8))
     def wr_high(self, ref, v): self.ir.store(16, v, self.ir.at(ref, 8))
     def ordinary(self, cond): self.unless(cond.truth() if isinstance(cond, Val) else str(bool(cond)).lower(), "exit_fpu")
 
     def track(self, memory):
-        self.wr_word("fip", self.hole("window"))
-        self.wr_word("fop", self.hole("imm") & 0x7FF)
+        self.ir.store(32, self.hole("window"), self.ir.at("%s", S.offset("fip")))         # the upper halves are always 0
+        self.ir.store(32, self.hole("imm"), self.ir.at("%s", S.offset("fop")))
         self.wr_word("fcs", self.rd_reg(S.SELECTORS + S.CS))
         if memory:
             self.wr_word("fdp", (self.t() - self.ir.load(64, self.slot("base"))) & 0xFFFFFFFF)

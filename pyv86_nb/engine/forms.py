@@ -77,7 +77,8 @@ def widths(row):
 def forms(row):
     if row.fpu:
         dst, src = (*row.operands, "-", "-")[:2]
-        yield Form(row, 32, dst, src, cc=row.cc)
+        for double in (False, True) if row.step is x87.arithmetic else (False,):
+            yield Form(row, 32, dst, src, double, row.cc)
         return
     if row.kernel:
         return

@@ -74,8 +74,16 @@ def is_direct(cpu):
 
 
 @kernel
+def fpu_mode(cpu):
+    """The bits of a block's key.  There are handlers for two precisions."""
+    if not is_direct(cpu) or cpu.fcw & 0x300 < 0x200:
+        return 0
+    return S.FPU if cpu.fcw & 0x300 == 0x300 else S.FPU | S.FPU_DOUBLE
+
+
+@kernel
 def update_direct(cpu):
-    mode = cpu.mode & ~S.FPU | (S.FPU if is_direct(cpu) else 0)
+    mode = cpu.mode & ~(S.FPU | S.FPU_DOUBLE) | fpu_mode(cpu)
     if mode != cpu.mode:
         cpu.mode, cpu.moved = mode, 1
 

@@ -10,7 +10,7 @@ from . import state as S
 from .access import is_user, load, logical, probe, read, write
 from .debug import EXECUTE, armed
 from .exceptions import GP, NP, SS, fault
-from .fpu_state import is_direct
+from .fpu_state import fpu_mode
 from .isa import flags as F
 
 ACCESSED, WRITABLE, EXPAND_DOWN, CODE_TYPE, S_BIT, P_BIT, BIG, GRANULAR = 1, 2, 4, 8, 16, 128, 0x4000, 0x8000
@@ -122,8 +122,7 @@ def update_mode(cpu):
         mode |= S.BREAKS
     if cpu.cr4 & S.OSFXSR and cpu.cr0 & (S.EM | S.TS) == 0:
         mode |= S.SSE
-    if is_direct(cpu):
-        mode |= S.FPU
+    mode |= fpu_mode(cpu)
     cpu.mode = mode | code.limit << S.LIMIT_SHIFT
     cpu.moved = 1
 

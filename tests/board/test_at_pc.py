@@ -1,4 +1,5 @@
 """The whole board: resets, moving ports, power off; IBM PC/AT Technical Reference, 82371 data sheets."""
+import numpy as np
 import pytest
 
 from pyv86_nb.board.at_pc import at_pc
@@ -31,13 +32,13 @@ def test_a20_from_both_gates(pc):
 @pytest.mark.parametrize("ports", [[(0x92, 3)], [(0x64, 0xFE)], [(0xCF9, 0x02), (0xCF9, 0x06)], [(0xCF9, 0x04)]])
 def test_reset_and_who_hears_it(pc, ports):
     pc.write(0x21, 0x5A) if not pc.chips["pic1"].init else None
-    pc.chips["pit"].counter[0].cr = 0x1234
+    pc.chips["com1"].ier = 5
     for p, v in ports: B.port_write(pc.bus.address, p, 1, v)
     assert level(pc, "RESET") == 1
     pc.reset_line()
     assert level(pc, "RESET") == 0 and level(pc, "REMAP") == 0
     hard = ports[-1] == (0xCF9, 0x06)
-    assert (pc.chips["pit"].counter[0].cr == 0) == hard       # a processor's reset leaves the timer alone
+    assert (pc.chips["com1"].ier == 0) == hard                # a processor's reset leaves the UART alone
 
 
 def test_power_management_ports_follow_pmbase(pc):
@@ -72,3 +73,20 @@ def test_the_display_window_answers_through_its_region(pc):
     assert B.mmio_write(pc.bus.address, 0, 0xA0010, 2, 0x4142) == 0
     assert pc.memory_read(0, 0xA0010, 2) == B.mmio_read(pc.bus.address, 0, 0xA0010, 2) == 0x4142
     assert bytes(pc.chips["vga"].planes[0x10:0x12]) == b"BA"
+
+
+def test_the_rows_of_apic_timer_and_hpet():
+    """vm.timers(): what is written into the chips comes back as frequency, period and next moment (SDM vol. 3, 11.5.4; HPET 1.0a)."""
+    from pyv86_nb.board.timers import table
+    b = at_pc()
+    local = lambda r, v: b.memory_write(b.local_apic, 0xFEE00000 + r, 4, v)
+    for r, v in ((0xF0, 0x1FF), (0x3E0, 0b0011), (0x320, 0x20040), (0x380, 62_500)): local(r, v)          # 100 MHz / 16, 100 Hz
+    high = lambda r, v: b.memory_write(b.local_apic + 2, 0xFED00000 + r, 4, v)
+    for r, v in ((0x10, 3), (0x120, 0x14C), (0x128, 3_000_000), (0x128, 500_000)): high(r, v)
+    b.advance(b.clock.ips // 1000)
+    rows = {r["name"]: r for r in table(b)}
+    apic, hpet1 = rows["apic"], rows["hpet1"]
+    assert (apic["mode"], apic["frequency"], apic["period"], apic["count"]) == ("periodic", 6_250_000, 0.01, 62_500 - 6250)
+    assert abs(apic["next"] - 0.01) < 1e-6 and apic["output"] == -1
+    assert (hpet1["mode"], hpet1["period"], hpet1["count"]) == ("periodic, legacy route", 0.005, 100_000) and abs(hpet1["next"] - 0.03) < 1e-6
+    assert rows["hpet0"]["mode"].startswith("off") and np.isnan(rows["hpet0"]["next"])

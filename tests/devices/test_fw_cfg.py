@@ -76,3 +76,49 @@ def test_post_codes_and_characters():
     assert d.drain(LOG) == b"hello" and d.drain(LOG) == b"" and d.drain(E9) == b"!"
     for i in range(ROOM + 10): b.write(0x402, i & 255)
     assert d.drain() == bytes(i & 255 for i in range(10, ROOM + 10))       # the oldest are lost
+
+
+# DMA: "Guest-side DMA Interface"
+
+class Memory:
+    def __init__(self): self.bytes = bytearray(0x10000)
+    def read(self, at, n): return bytes(self.bytes[at:at + n])
+    def write(self, at, data): self.bytes[at:at + len(data)] = data
+
+
+@pytest.fixture
+def dma():
+    memory = Memory()
+    f = FwCfg("fw_cfg", files=FILES, large={0x12: bytes(range(256)) * 300}, memory=memory)
+    b = Backplane(FakeClock())
+    b.at(0x510, f)
+    b.power_on()
+
+    def ask(control, length, to, at=0x8000):
+        """One descriptor; its control word afterwards."""
+        memory.write(at, struct.pack(">IIQ", control, length, to))
+        b.write(0x514, 0, 4)
+        b.write(0x518, int.from_bytes(struct.pack(">I", at), "little"), 4)
+        return int.from_bytes(memory.read(at, 4), "big")
+    f.ask = ask
+    return f
+
+
+def test_dma_is_announced(dma):
+    assert item(dma, 1, 4) == b"\3\0\0\0"
+    assert b"".join(dma.home.read(p, 4).to_bytes(4, "little") for p in (0x514, 0x518)) == b"QEMU CFG"
+
+
+def test_dma_selects_reads_goes_on_and_skips(dma):
+    assert dma.ask(0x12 << 16 | 8 | 2, 10, 0x100) == 0 and dma.memory.read(0x100, 10) == bytes(range(10))
+    assert dma.ask(2, 5, 0x100) == 0 and dma.memory.read(0x100, 5) == bytes(range(10, 15))
+    assert dma.ask(4, 241, 0) == 0 and dma.ask(2, 2, 0x100) == 0 and dma.memory.read(0x100, 2) == b"\0\1"
+    assert dma.ask(0 << 16 | 8 | 2, 6, 0x100) == 0 and dma.memory.read(0x100, 6) == b"QEMU\0\0"
+
+
+def test_dma_of_more_than_there_is_gives_zeros_and_beyond_memory_an_error(dma):
+    dma.memory.write(0x100, b"x" * 20)
+    assert dma.ask(0x19 << 16 | 8 | 2, 4, 0x200) == 0 and dma.memory.read(0x200, 4) == b"\0\0\0\2"
+    assert dma.ask(0x12 << 16 | 8 | 4, 76795, 0) == 0 and dma.ask(2, 10, 0x100) == 0
+    assert dma.memory.read(0x100, 11) == bytes(range(251, 256)) + bytes(5) + b"x"
+    assert dma.ask(0x12 << 16 | 8 | 2, 16, (1 << 32) - 8) == 1

@@ -16,7 +16,7 @@ from pyv86_nb.devices.clock import Clock
 
 class FakeMemory:
     def __init__(self, n):
-        self.ram = np.zeros(n, np.uint8)
+        self.ram, self.region = np.zeros(n, np.uint8), np.zeros(1 << 20, np.uint8)
         self.writes = []
 
     def read(self, at, n):

@@ -6,7 +6,26 @@ Inside, a finite number is sign, exponent (biased, of any size) and a normalised
 after the 64 bits, its lowest bit standing for all that is lost.  Flags are those of the status word, C1 as "rounded away from
 zero".  The *cores* have no branches: handlers are made from them too.
 """
-from .wide import LOWEST, bit, clz, less_pairs, lsr, semantic, shift_left, shift_right, subtract_pairs, ult, umulh, wrap
+import math
+
+from .wide import (
+    LOWEST,
+    bit,
+    clz,
+    less_pairs,
+    lsr,
+    minus,
+    plus,
+    semantic,
+    shift_left,
+    shift_right,
+    shifted_down,
+    subtract_pairs,
+    times,
+    ult,
+    umulh,
+    wrap,
+)
 from .words import pick, udivmod
 
 IE, DE, ZE, OE, UE, PE, SF, ES, C0, C1, C2, C3, B = 1, 2, 4, 8, 16, 32, 64, 128, 0x100, 0x200, 0x400, 0x4000, 0x8000
@@ -15,7 +34,8 @@ WRAP = 24576                                            # what unmasked overflow
 INDEFINITE = LOWEST | 1 << 62                           # the significand of the NaN that stands for an invalid operation
 NEGATIVE_NAN = 0xFFFF
 ZERO, NORMAL, DENORMAL, INFINITY, QUIET, SIGNALLING, UNSUPPORTED = range(7)
-EXACT, UP_AND_DOWN = 0, 0x18                            # which (RC, sign) round away from zero: down the negative, up the positive
+MORE_THAN_HALF = (1 << 63) - 1                          # what more than half has to be added to for a carry
+UP_AND_DOWN = 0x18                                      # which (RC, sign) round away from zero: down the negative, up the positive
 
 
 # THE CORES: sign 0 or 1; an operand is zero (exponent 0) or normalised
@@ -27,39 +47,57 @@ def rounded(sign, high, low, rc, k):
     below = pick(k == 0, low, wrap(high << 1 << 63 - k) | bit(low != 0))
     kept = wrap(lsr(high, k) << k)
     inexact = bit(below != 0)
-    nearest = lsr(below, 63) & (bit(below != LOWEST) | lsr(high, k) & 1)
+    nearest = ult(plus(below, plus(MORE_THAN_HALF, lsr(high, k) & 1)), below)             # a carry: above half, or half and odd
     away = pick(rc == 0, nearest, inexact & UP_AND_DOWN >> 2 * rc + sign)
-    r = wrap(kept + (away << k))
+    r = plus(kept, away << k)
     carry = bit(r == 0) & away
     return r | wrap(carry << 63), carry, inexact, away
 
 
 @semantic
-def add_core(sa, ea, ma, sb, eb, mb):
-    """(sign, exponent, high, low) of a sum; zero, with either sign, when high is 0."""
+def aligned(ea, ma, eb, mb):
+    """(1 if b is the larger, exponent and significand of the larger, high and low of the smaller)"""
     less = bit(ea < eb) | bit(ea == eb) & ult(ma, mb)
-    es, ms, el, ml = pick(less != 0, ea, eb), pick(less != 0, ma, mb), pick(less != 0, eb, ea), pick(less != 0, mb, ma)
-    sign, differ = pick(less != 0, sb, sa), sa ^ sb
-    high, low = shift_right(ms, 0, el - es)
-    # magnitudes added
-    sum_high = wrap(ml + high)
-    carry = ult(sum_high, ml)
-    out_low = pick(carry != 0, lsr(low, 1) | low & 1 | wrap(sum_high << 63), low)
-    out_high = pick(carry != 0, lsr(sum_high, 1) | LOWEST, sum_high)
-    # magnitudes subtracted
-    rest_high, rest_low = subtract_pairs(ml, 0, high, low)
-    empty = bit(rest_high == 0)                         # of neighbours with different exponents, one bit can be left below
-    rest_high, rest_low = pick(empty != 0, rest_low, rest_high), pick(empty != 0, 0, rest_low)
-    n = clz(rest_high) & 63
-    rest_high, rest_low = shift_left(rest_high, rest_low, n)
-    exponent = el + pick(differ != 0, -n - (empty << 6), carry)
-    return sign, exponent, pick(differ != 0, rest_high, out_high), pick(differ != 0, rest_low, out_low)
+    e, m = pick(less != 0, eb, ea), pick(less != 0, mb, ma)
+    high, low = shifted_down(pick(less != 0, ma, mb), e - pick(less != 0, ea, eb))
+    return less, e, m, high, low
+
+
+@semantic
+def sum_core(e, m, high, low):
+    """(exponent, high, low) of two aligned magnitudes added; high is 0 if both are zero."""
+    total = plus(m, high)
+    carry = ult(total, m)
+    return (e + carry, pick(carry != 0, lsr(total, 1) | LOWEST, total),
+            pick(carry != 0, lsr(low, 1) | low & 1 | wrap(total << 63), low))
+
+
+@semantic
+def difference_core(e, m, high, low):
+    """The larger less the smaller, normalised."""
+    high, low = subtract_pairs(m, 0, high, low)
+    empty = bit(high == 0)                              # of neighbours with different exponents, one bit can be left below
+    high, low = pick(empty != 0, low, high), pick(empty != 0, 0, low)
+    n = clz(high) & 63
+    high, low = shift_left(high, low, n)
+    return e - n - (empty << 6), high, low
+
+
+@semantic
+def add(sa, ea, ma, sb, eb, mb):
+    """(sign, exponent, high, low) of a sum; zero, with either sign, when high is 0."""
+    less, e, m, high, low = aligned(ea, ma, eb, mb)
+    if sa == sb:
+        e, high, low = sum_core(e, m, high, low)
+    else:
+        e, high, low = difference_core(e, m, high, low)
+    return sb if less else sa, e, high, low
 
 
 @semantic
 def multiply_core(ea, ma, eb, mb):
     """(exponent, high, low) of a product."""
-    high, low = umulh(ma, mb), wrap(ma * mb)
+    high, low = umulh(ma, mb), times(ma, mb)
     n = lsr(high, 63) ^ 1
     high, low = shift_left(high, low, n)
     return ea + eb - (BIAS - 1) - n, high, low
@@ -70,7 +108,7 @@ def _digit(high, low, d1, d0):
     """Knuth's algorithm D: 32 bits of a quotient.  The estimate is at most two too large."""
     q, r = udivmod(high, d1)
     for _ in range(2):
-        over = bit(r >> 32 == 0) & (bit(q >> 32 != 0) | ult(wrap(r << 32) | low, wrap(q * d0)))
+        over = bit(r >> 32 == 0) & (bit(q >> 32 != 0) | ult(wrap(r << 32) | low, times(q, d0)))
         q, r = q - over, r + over * d1
     return q
 
@@ -80,9 +118,9 @@ def divide_pair(high, low, d):
     """(quotient, remainder) of a pair by a normalised d that is above `high`."""
     d1, d0 = lsr(d, 32), d & 0xFFFFFFFF
     q1 = _digit(high, lsr(low, 32), d1, d0)
-    rest = wrap((wrap(high << 32) | lsr(low, 32)) - wrap(q1 * d))
+    rest = minus(wrap(high << 32) | lsr(low, 32), times(q1, d))
     q0 = _digit(rest, low & 0xFFFFFFFF, d1, d0)
-    return wrap(q1 << 32) | q0, wrap((wrap(rest << 32) | low & 0xFFFFFFFF) - wrap(q0 * d))
+    return wrap(q1 << 32) | q0, minus(wrap(rest << 32) | low & 0xFFFFFFFF, times(q0, d))
 
 
 @semantic
@@ -90,7 +128,7 @@ def divide_core(ea, ma, eb, mb):
     """(exponent, high, low) of a quotient; mb is not 0."""
     whole = ult(ma, mb) ^ 1
     high, rest = divide_pair(lsr(ma, whole), pick(whole != 0, wrap(ma << 63), 0), mb)
-    other = wrap(mb - rest)
+    other = minus(mb, rest)
     low = pick(rest == 0, 0, pick(rest == other, LOWEST, pick(ult(other, rest) != 0, LOWEST | 1, 1)))
     return ea - eb + BIAS - 1 + whole, high, low
 
@@ -243,7 +281,7 @@ def arithmetic(op, am, ae, bm, be, fcw):
             if a == b and sign:
                 return INDEFINITE, NEGATIVE_NAN, IE
             return LOWEST, (ae if a == INFINITY else be), denormal
-        sign, e, high, low = add_core(sa, ea, ma, sb, eb, mb)
+        sign, e, high, low = add(sa, ea, ma, sb, eb, mb)
         if high == 0:
             sign = sa if sa == sb else bit(fcw >> 10 & 3 == 1)
             return 0, sign << 15, denormal
@@ -268,6 +306,13 @@ def compare(am, ae, bm, be, quiet):
 
 
 @semantic
+def first_root(high):
+    """The square root of high:0, at least 2^126, to 52 bits."""
+    y = math.sqrt(2.0 * lsr(high, 11)) * (1 << 36)
+    return wrap(int(y) << 1) if y < 2.0 ** 63 else -1
+
+
+@semantic
 def square_root(m, e, fcw):
     a = kind(m, e)
     if a >= QUIET:
@@ -284,15 +329,16 @@ def square_root(m, e, fcw):
     x, n = normal(m, e)
     odd = x - BIAS & 1
     high, low = lsr(n, 1 - odd), 0 if odd else wrap(n << 63)
-    root, rest_high, rest_low = 0, 0, 0
-    for _ in range(64):                                 # digit by digit: two bits of the radicand for one of the root
-        rest_high, rest_low = wrap(rest_high << 2) | lsr(rest_low, 62), wrap(rest_low << 2) | lsr(high, 62)
-        high, low = wrap(high << 2) | lsr(low, 62), wrap(low << 2)
-        trial_high, trial_low = lsr(root, 62), wrap(root << 2) | 1
-        root = wrap(root << 1)
-        if less_pairs(rest_high, rest_low, trial_high, trial_low) == 0:
-            rest_high, rest_low = subtract_pairs(rest_high, rest_low, trial_high, trial_low)
-            root |= 1
+    root = first_root(high)
+    if ult(high, root) == 0:
+        root = -1
+    quotient = -1
+    if high != -1:
+        quotient, _ = divide_pair(high, low, root)
+    root = lsr(root, 1) + lsr(quotient, 1) + (root & quotient & 1) | LOWEST    # Newton's step: the root, or one above it
+    if less_pairs(high, low, umulh(root, root), times(root, root)):
+        root = minus(root, 1)
+    rest_high, rest_low = subtract_pairs(high, low, umulh(root, root), times(root, root))
     below = 0
     if rest_high | rest_low:                            # never half: a square has no odd number of digits
         below = LOWEST | 1 if less_pairs(0, root, rest_high, rest_low) else 1

@@ -20,7 +20,7 @@ from .real80 import (
     normal,
     rounded,
 )
-from .wide import LOWEST, clz, lsr, semantic, shift_right, ult, wrap
+from .wide import LOWEST, clz, lsr, minus, plus, semantic, shifted_down, ult, wrap
 from .words import pick, udivmod
 
 SINGLE_CUT, DOUBLE_CUT = 40, 11                         # bits of the significand that the shorter formats do not have
@@ -34,7 +34,7 @@ DECIMAL_LIMIT = BILLION * BILLION                       # 18 digits
 def from_integer_core(v):
     """(significand, exponent) of a signed integer; 0 gives (0, 0)."""
     sign = lsr(v, 63)
-    n = pick(sign != 0, wrap(-v), v)
+    n = pick(sign != 0, minus(0, v), v)
     zeros = clz(n)
     return wrap(n << (zeros & 63)), pick(n == 0, 0, BIAS + 63 - zeros | sign << 15)
 
@@ -42,7 +42,7 @@ def from_integer_core(v):
 @semantic
 def to_integer_core(sign, e, m, rc):
     """(magnitude, inexact, away) of a finite number, below 2^64; carry out is lost."""
-    high, low = shift_right(m, 0, pick(e > BIAS + 63, 0, BIAS + 63 - e))
+    high, low = shifted_down(m, pick(e > BIAS + 63, 0, BIAS + 63 - e))
     r, carry, inexact, away = rounded(sign, high, low, rc, 0)
     return r, carry, inexact, away
 
@@ -61,10 +61,10 @@ def to_integer(m, e, bits, rc):
     if x > BIAS + 63:
         return indefinite, IE
     r, carry, inexact, away = to_integer_core(sign, x, n, rc)
-    largest = wrap((1 << bits - 1) - 1 + sign)
+    largest = plus(lsr(-1, 65 - bits), sign)
     if carry or ult(largest, r):
         return indefinite, IE
-    v = wrap(-r) if sign else r
+    v = minus(0, r) if sign else r
     return v if bits == 64 else v & (1 << bits) - 1, inexact * PE | away * C1
 
 

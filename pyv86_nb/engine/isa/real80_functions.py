@@ -26,7 +26,7 @@ from .real80 import (
     result,
 )
 from .real80_convert import from_integer_core
-from .wide import LOWEST, clz, lsr, semantic, ult, wrap
+from .wide import LOWEST, clz, lsr, minus, semantic, ult, wrap
 
 FARTHEST = 0x10000                                      # FSCALE by so much overflows or underflows every number
 
@@ -69,14 +69,14 @@ def remainder(am, ae, bm, be, nearest, fcw):
         if i:
             q, above, r = wrap(q << 1), lsr(r, 63), wrap(r << 1)
         if above or ult(r, d) == 0:
-            r, q = wrap(r - d), q | 1
+            r, q = minus(r, d), q | 1
     e = x - max(steps, 0)
     if nearest and far < 64:
         if far == -1:                                   # the quotient is between a half and one, or a half itself
             more = ult(d, r) != 0
-            other = wrap(wrap(d << 1) - r)
+            other = minus(wrap(d << 1), r)
         else:
-            other = wrap(d - r)
+            other = minus(d, r)
             more = far >= 0 and (ult(other, r) != 0 or (other == r and q & 1 == 1))
         if more:
             r, q, sign = other, q + 1, sign ^ 1

@@ -1,7 +1,9 @@
 """64-bit patterns, which an int64 word just holds, and pairs of them.   As words.py: for plain ints, numba, and `Val`.
 
-A pattern is a signed int64; `wrap` brings a sum, difference, product or left shift of Python's ints back to one, and costs the
-other readers nothing.  A pair (high, low) is a number of 128 bits.  Shift counts are 0-63 where nothing else is said.
+A pattern is a signed int64; `wrap` brings a left shift of Python's ints back to one, and costs the other readers nothing.  Sums
+and products that may leave the 63 bits are `plus`, `minus` and `times`: numba promises LLVM that its own never do.
+
+A pair (high, low) is a number of 128 bits.  Shift counts are 0-63 where nothing else is said.
 """
 import numpy as np
 from llvmlite import ir
@@ -23,6 +25,33 @@ def wrap(x):
 @overload(wrap)
 def _wrap(x):
     return lambda x: np.int64(x)
+
+
+def plus(a, b):
+    return wrap(a + b)
+
+
+@overload(plus)
+def _plus(a, b):
+    return lambda a, b: np.int64(np.uint64(a) + np.uint64(b))
+
+
+def minus(a, b):
+    return wrap(a - b)
+
+
+@overload(minus)
+def _minus(a, b):
+    return lambda a, b: np.int64(np.uint64(a) - np.uint64(b))
+
+
+def times(a, b):
+    return wrap(a * b)
+
+
+@overload(times)
+def _times(a, b):
+    return lambda a, b: np.int64(np.uint64(a) * np.uint64(b))
 
 
 def _unknown(*words):
@@ -101,6 +130,15 @@ def shift_left(high, low, n):
 
 
 @semantic
+def shifted_down(x, n):
+    """(high, low) of the pair x:0 shifted right by n >= 0, as shift_right, in fewer words."""
+    n = pick(n > 127, 127, n)
+    m = n & 63
+    near, kept, fallen = n < 64, lsr(x, m), wrap(x << 1 << 63 - m)
+    return pick(near, kept, 0), pick(near, fallen, kept | bit(fallen != 0))
+
+
+@semantic
 def shift_right(high, low, n):
     """A pair shifted right by any n >= 0; what is lost is or-ed into the lowest bit, so that rounding can tell."""
     m = n & 63
@@ -117,17 +155,17 @@ def shift_right(high, low, n):
 @semantic
 def add_pairs(ah, al, bh, bl):
     """(carry, high, low)"""
-    low = wrap(al + bl)
+    low = plus(al, bl)
     c = ult(low, al)
-    high = wrap(ah + bh)
-    high2 = wrap(high + c)
+    high = plus(ah, bh)
+    high2 = plus(high, c)
     return ult(high, ah) | ult(high2, high), high2, low
 
 
 @semantic
 def subtract_pairs(ah, al, bh, bl):
     """(high, low)"""
-    return wrap(wrap(ah - bh) - ult(al, bl)), wrap(al - bl)
+    return minus(minus(ah, bh), ult(al, bl)), minus(al, bl)
 
 
 @semantic

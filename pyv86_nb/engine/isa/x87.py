@@ -1,16 +1,32 @@
-"""x87 instructions as handlers do them: no exception is unmasked, operands are normal numbers or zero, so is the result.
+"""x87 instructions as handlers do them: no exception is unmasked, rounding is to nearest, precision 64 or 53 bits, operands are
+normal numbers or zero, and so is the result.
 
 A step here is the ordinary case of an instruction of engine/fpu.py, with the same cores; where its conditions do not hold it
 leaves, nothing done, and that does the whole.  Besides what steps.py says a machine offers, this one has
     rd_st wr_st         a physical register: significand, sign and exponent
     ordinary            leave for the kernel unless a condition holds
+    either              one of two sets of words, each computed only when it is wanted
     track               note which instruction this is
 TOP is not known when handlers are made: registers are found by it when they run.
 """
 from . import flags as F
-from .real80 import BIAS, C1, C2, C3, LARGEST, PE, add_core, compare_core, divide_core, multiply_core, rounded
+from .real80 import (
+    BIAS,
+    C1,
+    C2,
+    C3,
+    LARGEST,
+    PE,
+    aligned,
+    compare_core,
+    difference_core,
+    divide_core,
+    multiply_core,
+    rounded,
+    sum_core,
+)
 from .real80_convert import DOUBLE_CUT, SINGLE_CUT, from_integer_core, to_integer_core
-from .wide import LOWEST, bit, clz, lsr, ult, wrap
+from .wide import LOWEST, bit, clz, lsr, minus, plus, ult, wrap
 from .words import pick, sx
 
 A_SINGLE, A_DOUBLE, A_REAL, AN_INTEGER_16, AN_INTEGER_32, AN_INTEGER_64, A_DECIMAL = range(7)
@@ -21,8 +37,7 @@ AX = 0
 CONSTANTS = ((LOWEST, BIAS, 0), (wrap(0xD49A784BCD1B8AFE), 0x4000, 1), (wrap(0xB8AA3B295C17F0BB), BIAS, 2),
              (wrap(0xC90FDAA22168C234), 0x4000, 2), (wrap(0x9A209A84FBCFF798), 0x3FFD, 2), (wrap(0xB17217F7D1CF79AB), 0x3FFE, 2),
              (0, 0, 0))
-CUTS = 0x000B0028                                       # by precision control, a byte each: 40, 0, 11, 0 bits
-KNOWN = 0x47FF
+PC, RC, NEAREST = 0x300, 0xC00, 0
 
 
 # OPERANDS
@@ -99,59 +114,54 @@ def popped(m, n, ftw=None):
     m.wr_word("ftop", at)
 
 
-def cut_of(fcw):
-    return CUTS >> (fcw >> 5 & 0x18) & 255
+def to_nearest(m):
+    """1 when that is how results are rounded."""
+    return bit(m.rd_word("fcw") & RC == 0)
 
 
 # ARITHMETIC
 
-def add(sa, ea, ma, sb, eb, mb):
-    return add_core(sa, ea, ma, sb, eb, mb)
+def add(m, sa, ea, ma, sb, eb, mb):
+    less, e, larger, high, low = aligned(ea, ma, eb, mb)
+    e, high, low = m.either(sa == sb, lambda: sum_core(e, larger, high, low), lambda: difference_core(e, larger, high, low))
+    return pick(high == 0, sa & sb, pick(less != 0, sb, sa)), e, high, low
 
 
-def subtract(sa, ea, ma, sb, eb, mb):
-    return add_core(sa, ea, ma, sb ^ 1, eb, mb)
+def subtract(m, sa, ea, ma, sb, eb, mb):
+    return add(m, sa, ea, ma, sb ^ 1, eb, mb)
 
 
-def subtract_r(sa, ea, ma, sb, eb, mb):
-    return add_core(sa ^ 1, ea, ma, sb, eb, mb)
+def subtract_r(m, sa, ea, ma, sb, eb, mb):
+    return add(m, sa ^ 1, ea, ma, sb, eb, mb)
 
 
-def multiply(sa, ea, ma, sb, eb, mb):
+def multiply(m, sa, ea, ma, sb, eb, mb):
     return sa ^ sb, *multiply_core(ea, ma, eb, mb)
 
 
-def divide(sa, ea, ma, sb, eb, mb):
+def divide(m, sa, ea, ma, sb, eb, mb):
     return sa ^ sb, *divide_core(ea, ma, eb, mb | LOWEST)
 
 
-def divide_r(sa, ea, ma, sb, eb, mb):
-    return divide(sb, eb, mb, sa, ea, ma)
+def divide_r(m, sa, ea, ma, sb, eb, mb):
+    return divide(m, sb, eb, mb, sa, ea, ma)
 
 
 def arithmetic(m, f):
-    """DEST := ST(0) meaning SRC."""
+    """DEST := ST(0) meaning SRC, to nearest; f.flags: with the precision of 53 bits instead of 64."""
     a, ae, ok = top(m)
     b, be, ok2 = operand(m, f.src)
-    sa, sb, fcw = ae >> 15, be >> 15, m.rd_word("fcw")
     meaning = f.row.meaning
-    sign, e, high, low = meaning(sa, ae & 0x7FFF, a, sb, be & 0x7FFF, b)
-    rc = fcw >> 10 & 3
-    if meaning in (multiply, divide, divide_r):
-        zero = bit(a == 0) | bit(b == 0) if meaning is multiply else bit((a if meaning is divide else b) == 0)
-        if meaning is not multiply:
-            ok = ok & lsr(b if meaning is divide else a, 63)
-    else:
-        zero = bit(high == 0)
-        plus, minus = (sa, sb) if meaning is not subtract_r else (sa ^ 1, sb)
-        minus = minus ^ 1 if meaning is subtract else minus
-        sign = pick(zero != 0, pick(plus == minus, plus, bit(rc == 1)), sign)
-    r, carry, inexact, away = rounded(sign, high, low, rc, cut_of(fcw))
+    sign, e, high, low = meaning(m, ae >> 15, ae & 0x7FFF, a, be >> 15, be & 0x7FFF, b)
+    if meaning is divide or meaning is divide_r:
+        ok = ok & lsr(b if meaning is divide else a, 63)
+    zero = bit(high == 0)
+    r, carry, inexact, away = rounded(sign, high, low, NEAREST, DOUBLE_CUT if f.flags else 0)
     e = e + carry
-    m.ordinary(ok & ok2 & (ult(e - 1, LARGEST) | zero))
+    m.ordinary(ok & ok2 & to_nearest(m) & (ult(e - 1, LARGEST) | zero))
     to = place(m, 0 if f.dst == "ST0" else index(m))
-    m.wr_st(to, pick(zero != 0, 0, r), pick(zero != 0, 0, e) | sign << 15)
-    set_c1(m, pick(zero != 0, 0, inexact * PE | away * C1))
+    m.wr_st(to, r, pick(zero != 0, 0, e) | sign << 15)
+    set_c1(m, inexact * PE | away * C1)
     popped(m, f.row.pops)
     m.track(f.src != "STi")
 
@@ -185,10 +195,7 @@ def load(m, f):
 
 def constant(m, f):
     s, e, rest = CONSTANTS[f.cc]
-    if rest:
-        rc = m.rd_word("fcw") >> 10 & 3
-        s = s + ((bit(rc == 0) if rest == 2 else 0) | bit(rc == 2))
-    pushed(m, s, e, 1)
+    pushed(m, s + (rest == 2), e, to_nearest(m) if rest else 1)
     m.track(False)
 
 
@@ -200,9 +207,9 @@ def store(m, f):
     cut_off, bits = (SINGLE_CUT, 8) if w == 32 else (DOUBLE_CUT, 11)
     fraction = 63 - cut_off
     sign, zero = e >> 15, bit(s == 0)
-    r, carry, inexact, away = rounded(sign, s, 0, m.rd_word("fcw") >> 10 & 3, cut_off)
+    r, carry, inexact, away = rounded(sign, s, 0, NEAREST, cut_off)
     x = (e & 0x7FFF) + carry - (BIAS + 1 - (1 << bits - 1))
-    m.ordinary(ok & (zero | ult(x - 1, (1 << bits) - 2)))
+    m.ordinary(ok & to_nearest(m) & (zero | ult(x - 1, (1 << bits) - 2)))
     v = pick(zero != 0, 0, x << fraction | lsr(r, cut_off) & (1 << fraction) - 1)
     m.wr(p, w, v | wrap(sign << bits + fraction))
     set_c1(m, inexact * PE | away * C1)
@@ -230,9 +237,9 @@ def store_integer(m, f):
     s, e, ok = top(m)
     sign, rc = e >> 15, 3 if f.row.name == "fisttp" else m.rd_word("fcw") >> 10 & 3
     r, carry, inexact, away = to_integer_core(sign, e & 0x7FFF, s, rc)
-    fits = ult(r, wrap(1 << w - 1) + sign) & (carry ^ 1)
+    fits = ult(r, plus(wrap(1 << w - 1), sign)) & (carry ^ 1)
     m.ordinary(ok & fits & bit(e & 0x7FFF <= BIAS + 63))
-    m.wr(p, w, pick(sign != 0, wrap(-r), r))
+    m.wr(p, w, pick(sign != 0, minus(0, r), r))
     set_c1(m, inexact * PE | away * C1)
     popped(m, f.row.pops)
     m.track(True)
@@ -341,9 +348,9 @@ def store_control(m, f):
 
 
 def load_control(m, f):
-    """What unmasks an exception is for the kernel."""
+    """What unmasks an exception or changes the precision is for the kernel: other handlers will be wanted."""
     v = m.rd(m.probe(m.t(), 16, False), 16)
-    m.ordinary(bit(v & 0x3F == 0x3F))
+    m.ordinary(bit((v ^ (m.rd_word("fcw") & PC | 0x3F)) & (PC | 0x3F) == 0))
     m.wr_word("fcw", v & 0x1F3F | 0x40)
 
 

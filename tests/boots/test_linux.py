@@ -1,0 +1,118 @@
+"""Linux given to the machine without a boot loader.   Oracles: QEMU with the same kernel, RAM disk and command line; the tiers each other."""
+import re
+import subprocess
+import time
+
+import pytest
+
+from pyv86_nb import VM
+
+pytestmark = [pytest.mark.boot, pytest.mark.slow]
+
+SERIAL = "console=tty0 console=ttyS0,115200"                              # the shell is on the last of them
+SCREEN = "console=ttyS0,115200 console=tty0"
+FIRST = 50_000_000
+
+
+@pytest.fixture
+def linux(image, seabios):
+    """A machine with the small kernel: linux("initrd-mini.cpio.gz", tier=...)."""
+    made = []
+
+    def make(initrd, line=SERIAL, **given):
+        made.append(VM(kernel=image("vmlinuz-tiny"), initrd=image(initrd), cmdline=line, **given))
+        return made[-1]
+    yield make
+    for vm in made: vm.close()
+
+
+def lines(log):
+    """The kernel's messages without time, sizes, addresses and the names of chips' makers."""
+    return [re.sub(r"0x[0-9a-f]+|\d+", "N", m[1]) for row in log.splitlines() if (m := re.match(r"\[ *\d+\.\d+\] (.*?)\s*$", row))]
+
+
+@pytest.mark.parametrize("tier", ["native", "threaded"])
+def test_it_boots_to_user_space_on_both_consoles(linux, tier):
+    vm = linux("initrd-mini.cpio.gz", tier=tier)
+    stop = vm.run(until="BOOT-OK", timeout=120)
+    assert stop.reason == "until", vm.serial[0].text[-2000:]
+    vm.run(seconds=0.1)
+    assert "BOOT-OK mini" in vm.serial[0].text and any("BOOT-OK mini" in row for row in vm.screen.text())
+
+
+def test_tiers_agree_over_the_first_fifty_million_instructions(linux):
+    ends = {}
+    for tier in ("native", "threaded"):
+        vm = linux("initrd-mini.cpio.gz", tier=tier)
+        stop = vm.run(instructions=FIRST)
+        ends[tier] = stop.instructions, stop.time, vm.regs.array.tobytes(), hash(vm.memory[:].tobytes()), vm.serial[0].text
+        vm.close()
+    assert ends["native"] == ends["threaded"] and ends["native"][0] == FIRST
+
+
+@pytest.mark.qemu
+def test_the_kernel_says_of_the_board_what_it_says_of_qemus(linux, image, command):
+    vm = linux("initrd-mini.cpio.gz")
+    assert vm.run(until="BOOT-OK", timeout=120).reason == "until"
+    qemu = subprocess.Popen(
+        [command("qemu-system-i386"), "-accel", "tcg", "-display", "none", "-nic", "none", "-m", "64", "-kernel", image("vmlinuz-tiny"), "-initrd",
+         image("initrd-mini.cpio.gz"), "-append", SERIAL, "-serial", "stdio"], stdout=subprocess.PIPE, stdin=subprocess.DEVNULL)
+    log, end = b"", time.monotonic() + 120
+    try:
+        while b"BOOT-OK" not in log and time.monotonic() < end: log += qemu.stdout.read1(65536)
+    finally:
+        qemu.kill()
+        qemu.communicate()
+    mine, theirs = lines(vm.serial[0].text), set(lines(log.decode(errors="replace")))
+    board = [row for row in mine if re.match(r"pci|PCI|Processor|IOAPIC|MPTABLE|\.\.TIMER|serial8250|serio|ata\d: PATA|Floppy|\w*APIC", row)]
+    strange = [row for row in board if row not in theirs and "ttyS" not in row]            # QEMU has COM1 alone
+    assert len(board) > 25 and not [row for row in strange if not row.startswith(("pci N:N:N.N: BAR", "Floppy"))], strange
+    assert not [row for row in mine if re.search(r"\bbug\b|broken|unstable|unchecked|spurious|lockup|invalid opcode|call trace", row, re.I)]
+
+
+def test_a_shell_on_the_serial_line(linux):
+    vm = linux("initrd-busybox.cpio.gz")
+    assert vm.run(until="/ # ", timeout=120).reason == "until", vm.serial[0].text[-2000:]
+    vm.serial[0].read()
+    vm.serial[0].write(b"cat /proc/interrupts; expr 1234 '*' 5678\n")
+    assert vm.run(until="7006652", timeout=60).reason == "until"
+    said = vm.serial[0].read().decode()
+    assert re.search(r"^ +0: +\d+ +IO-APIC +2-edge +timer", said, re.M), said
+    assert re.search(r"^LOC: +[1-9]\d*", said, re.M) and re.search(r"^SPU: +0 ", said, re.M) and re.search(r"^ERR: +0", said, re.M)
+
+
+def test_a_shell_on_the_screen_and_the_end_of_the_run(linux):
+    vm = linux("initrd-busybox.cpio.gz", SCREEN)
+    assert vm.run(until="/ # ", timeout=120).reason == "until"
+    vm.keyboard.type("uname -sm\n")
+    assert vm.run(until="Linux i686", timeout=60).reason == "until", vm.screen.text()
+    vm.run(until="/ # ", timeout=60)
+    vm.keyboard.type("poweroff -f\n")
+    stop = vm.run(timeout=60)
+    assert stop.reason == "halted", stop                                   # this kernel has no ACPI: it says "System halted", as under QEMU
+    assert any("System halted" in row for row in vm.screen.text())
+
+
+def test_a_snapshot_is_a_running_linux(linux, tmp_path):
+    from pyv86_nb import Snapshot
+    vm = linux("initrd-busybox.cpio.gz")
+    assert vm.run(until="/ # ", timeout=120).reason == "until"
+    vm.snapshot().save(tmp_path / "linux.npz")
+    with VM.from_snapshot(Snapshot.load(tmp_path / "linux.npz")) as other:
+        assert other.instructions == vm.instructions
+        for each in (vm, other):
+            each.serial[0].write(b"expr 4321 '*' 8765\n")
+            assert each.run(until="37873565", timeout=60).reason == "until"
+        assert other.instructions == vm.instructions
+
+
+def test_what_another_serial_line_says(linux):
+    vm = linux("initrd-busybox.cpio.gz")
+    assert vm.run(until="/ # ", timeout=120).reason == "until"
+    for n in (1, 2, 3):
+        vm.serial[0].write(f"echo to COM{n + 1} > /dev/ttyS{n}; head -n1 < /dev/ttyS{n} | tr a-z A-Z; expr 77 '*' {n}\n".encode())
+        vm.run(seconds=0.3)
+        vm.serial[n].write(b"back again\n")
+        assert vm.run(until="BACK AGAIN", timeout=60).reason == "until", vm.serial[0].text[-500:]
+        assert vm.run(until=str(77 * n), timeout=60).reason == "until"
+        assert f"to COM{n + 1}" in vm.serial[n].text
