@@ -10,7 +10,7 @@ from . import blocks as B
 from . import decode as D
 from . import records as R
 from . import state as S
-from .access import DEVICE, DONE, device_read, device_write, fill, is_user
+from .access import DEVICE, DONE, asks_python, device_read, device_write, fill, is_user
 from .attend import attend
 from .code import CODE, LONGEST_BLOCK
 from .debug import breaks_here, may_break, note_access, trap_due
@@ -28,6 +28,7 @@ BOUNCE, TLB = S.offset("bounce"), S.offset("tlb")
 HALF, RECORD_SIZE = S.TLB_SIZE * S.TLB.itemsize, R.RECORD.itemsize
 code_at = record_at(CODE)
 FAULTED = -1
+ASKS_PYTHON = -2                                        # as a record: Python must do the instruction
 TWIN = -1                                               # `left` of a record in a twin, which gives back one tick
 KEPT, APART, SCRATCH = range(3)
 NO_CONTEXT = 1 << 62
@@ -117,7 +118,7 @@ def user_entry(cpu, linear, user):
 @kernel
 def begin_bounce(cpu, t, at, linear, size, write, user):
     """Lay the operand of record `at` into the bounce buffer, by words of at most 4 bytes, and lead the TLB there.  The record to
-    go on at, in the twin of the instruction; or FAULTED."""
+    go on at, in the twin of the instruction; or FAULTED, or ASKS_PYTHON."""
     r = t.records[at]
     n = min(size, 4096 - (linear & 4095))
     first = try_physical(cpu, linear, write, user)
@@ -126,6 +127,8 @@ def begin_bounce(cpu, t, at, linear, size, write, user):
         second = try_physical(cpu, (linear + n) & 0xFFFFFFFF, write, user)
     if first == FAULTED or second == FAULTED:
         return FAULTED
+    if asks_python(cpu, first) or (n < size and asks_python(cpu, second)):
+        return ASKS_PYTHON
     note_access(cpu, linear, size, write)
     into = at
     if num(r.left) != TWIN:
@@ -186,6 +189,13 @@ def twin_of(cpu, t, at):
         for k in range(twin, t.nrec):
             t.records[k].left = TWIN
     return twin + 1 + at - start                        # after the head
+
+
+@kernel
+def loads_ss(t, at):
+    """MOV SS or POP SS with a handler: alone, as in a twin, it is done by the kernel."""
+    r = t.records[at]
+    return t.rows[r.row][D.KERNEL] != 0 and num(r.ra) == B.REG0 + 8 * (S.SELECTORS + S.SS)
 
 
 @kernel
@@ -290,6 +300,7 @@ def run(cpu, t):
     stepping = False                                    # TF was set before the instruction
     records, hot, cold = -1, 0, 0                       # where to cut back to after a scratch block
     at, crowded, cut = 0, False, False                  # cut: the budget ends within the block at EIP
+    single = False                                      # the instruction at EIP is to be a block of its own
     while True:
         if resume >= 0:
             at, resume = entry_of(t, resume), -1
@@ -318,7 +329,7 @@ def run(cpu, t):
                 if not raise_exception(cpu):
                     return TRIPLE_FAULT
                 continue
-            alone = stepping or cpu.shadow != 0 or cpu.hits != 0
+            alone, single = stepping or single or cpu.shadow != 0 or cpu.hits != 0, False
             jump = cpu.jumps[cpu.eip & (S.JUMPS_SIZE - 1)]
             if jump.tag == cpu.context | cpu.eip and link < 0 and forward < 0 and not (alone or cut):
                 at = jump.code
@@ -403,10 +414,17 @@ def run(cpu, t):
                 crowded = True
                 cpu.eflags |= held_off
                 continue
+            if answer != FAULTED and loads_ss(t, at):
+                single = True
+                cpu.eflags |= held_off
+                continue
             if answer != FAULTED:
                 answer = begin_bounce(cpu, t, at, linear, size, write, user)
             if answer == FAULTED:
                 faulted = True
+            elif answer == ASKS_PYTHON:
+                cpu.eflags |= held_off
+                return PYTHON_STEP
             else:
                 cpu.budget -= 1                         # the twin is entered behind its head
                 resume = restart_at(t, answer)
