@@ -9,7 +9,6 @@ from __future__ import annotations
 import math
 import pathlib
 import subprocess
-import sys
 import tempfile
 
 import guest
