@@ -192,6 +192,13 @@ def twin_of(cpu, t, at):
 
 
 @kernel
+def loads_ss(t, at):
+    """MOV SS or POP SS with a handler: alone, as in a twin, it is done by the kernel."""
+    r = t.records[at]
+    return t.rows[r.row][D.KERNEL] != 0 and num(r.ra) == B.REG0 + 8 * (S.SELECTORS + S.SS)
+
+
+@kernel
 def restart_at(t, at):
     """The record to try again: the computation of its address, if that is the one before."""
     a, b = t.records[at - 1], t.records[at]
@@ -293,6 +300,7 @@ def run(cpu, t):
     stepping = False                                    # TF was set before the instruction
     records, hot, cold = -1, 0, 0                       # where to cut back to after a scratch block
     at, crowded, cut = 0, False, False                  # cut: the budget ends within the block at EIP
+    single = False                                      # the instruction at EIP is to be a block of its own
     while True:
         if resume >= 0:
             at, resume = entry_of(t, resume), -1
@@ -321,7 +329,7 @@ def run(cpu, t):
                 if not raise_exception(cpu):
                     return TRIPLE_FAULT
                 continue
-            alone = stepping or cpu.shadow != 0 or cpu.hits != 0
+            alone, single = stepping or single or cpu.shadow != 0 or cpu.hits != 0, False
             jump = cpu.jumps[cpu.eip & (S.JUMPS_SIZE - 1)]
             if jump.tag == cpu.context | cpu.eip and link < 0 and forward < 0 and not (alone or cut):
                 at = jump.code
@@ -404,6 +412,10 @@ def run(cpu, t):
             cpu.eip = num(r.eip)
             if answer != FAULTED and B.full(t):         # no room for a twin: once more, from a fresh block
                 crowded = True
+                cpu.eflags |= held_off
+                continue
+            if answer != FAULTED and loads_ss(t, at):
+                single = True
                 cpu.eflags |= held_off
                 continue
             if answer != FAULTED:
