@@ -121,6 +121,7 @@ def test_packet_commands(both):
     """Status, error and the bytes of what a disc is; without the strings that name the drive."""
     def play(d):
         reset(d); settled(d)
+        d.packet(0x4A, 1, 0, 0, 0x10, 0, 0, 0, 8)        # ours has a new medium to tell
         out = [alike(d.packet(*cdb, limit=limit)) for limit in (2048, 0xFFFE) for cdb in (
             (0x00,), (0x25,), (0x28, 0, 0, 0, 0, 5, 0, 0, 9), struct.pack(">BBIIBB", 0xA8, 0, 690, 10, 0, 0), (0x43, 0, 0, 0, 0, 0, 0, 0, 20),
             (0x43, 2, 0, 0, 0, 0, 0, 0, 20), (0x43, 0, 0, 0, 0, 0, 0xAA, 0, 12), (0x4A, 1, 0, 0, 0x10, 0, 0, 0, 8), (0x1E,))]
