@@ -200,10 +200,25 @@ def loads_ss(t, at):
 
 @kernel
 def restart_at(t, at):
-    """The record to try again: the computation of its address, if that is the one before."""
-    a, b = t.records[at - 1], t.records[at]
+    """The record to try again: where the computation of its address begins, if there is one."""
+    return before_moves(t, address_of(t, at))
+
+
+@kernel
+def before_moves(t, at):
+    """The first of the moves that `at` needs; `at` if there are none."""
+    while t.special[B.T_FROM] <= num(t.records[at - 1].sid) <= t.special[B.U_FROM + 8]:
+        at -= 1
+    return at
+
+
+@kernel
+def address_of(t, at):
+    """The record that computes the address for this one; `at` if there is none."""
+    before = before_moves(t, at) - 1
+    a, b = t.records[before], t.records[at]
     same = num(a.eip) == num(b.eip) and num(a.left) == num(b.left) and t.special[B.EA16] <= num(a.sid) <= t.special[B.LAST_EA]
-    return at - 1 if same else at
+    return before if same else at
 
 
 # THE LOOP
@@ -400,7 +415,7 @@ def run(cpu, t):
         elif why == R.READ or why == R.WRITE:
             linear, size, write, user = cpu.address, cpu.access, 1 if why == R.WRITE else 0, is_user(cpu)
             answer = DEVICE if (linear & 4095) + size > 4096 else try_fill(cpu, linear, size, write, user)
-            before = t.records[restart_at(t, at)]
+            before = t.records[address_of(t, at)]
             if linear + size > 1 << 32 and num(before.sid) < t.special[B.SEGMENT_EA16]:
                 answer, cpu.error = FAULTED, 0          # beyond the limit of a flat segment
                 cpu.vector = SS if num(before.base) == SS_BASE else GP
