@@ -54,7 +54,8 @@ def main() -> None:
         took, mips = median([t for t, _ in mine]), median([m for _, m in mine])
         if peer:
             ratios.append(median(peer) / took)
-        rows.append(row("SSE2, " + name.replace("_", " "), f"{mips:.0f} MIPS", "", None, f"QEMU TCG, ratio {ratios[-1]:.2f}" if peer else "no QEMU here"))
+        against = f"QEMU TCG, ratio {ratios[-1]:.2f}" if peer else "no QEMU here"
+        rows.append(row("SSE2, " + name.replace("_", " "), f"{mips:.0f} MIPS", "", None, against))
     if ratios:
         mean = math.exp(sum(map(math.log, ratios)) / len(ratios))
         rows.append(row("SSE2 loops", f"{mean:.2f} x QEMU TCG", "≥ 2 x", mean >= 2, note=f"geometric mean of {len(ratios)}, medians of {TURNS}"))
