@@ -53,16 +53,21 @@ def source() -> str:
 
 def build() -> tuple[bytes, int]:
     """The flat code for address 1000h, and the address of `top(reps, buffer)`."""
+    code, at = compiled(source(), "-O1")
+    return code, at["top"]
+
+
+def compiled(text: str, *options: str) -> tuple[bytes, dict[str, int]]:
+    """C text as flat code for address 1000h, and the addresses of its functions."""
     with tempfile.TemporaryDirectory() as d:
         folder = pathlib.Path(d)
-        (folder / "g.c").write_text(source())
-        for line in (["gcc", *CFLAGS, "-O1", "-c", "g.c", "-o", "g.o"],
+        (folder / "g.c").write_text(text)
+        for line in (["gcc", *CFLAGS, *options, "-c", "g.c", "-o", "g.o"],
                      ["ld", "-m", "elf_i386", f"-Ttext={ORIGIN:#x}", "-e", f"{ORIGIN:#x}", "g.o", "-o", "g.elf"],
-                     ["objcopy", "-O", "binary", "-j", ".text", "g.elf", "g.bin"]):
+                     ["objcopy", "-O", "binary", "-j", ".text", "-j", ".rodata", "-j", ".data", "g.elf", "g.bin"]):
             subprocess.run(line, cwd=folder, check=True, stderr=subprocess.DEVNULL)
-        symbols = subprocess.check_output(["nm", "g.elf"], cwd=folder, text=True).split("\n")
-        top = next(int(s.split()[0], 16) for s in symbols if s.endswith(" top"))
-        return (folder / "g.bin").read_bytes(), top
+        symbols = [s.split() for s in subprocess.check_output(["nm", "g.elf"], cwd=folder, text=True).splitlines()]
+        return (folder / "g.bin").read_bytes(), {s[2]: int(s[0], 16) for s in symbols if s[1] in "Tt"}
 
 
 def data() -> bytes:

@@ -20,12 +20,12 @@ TURNS = 5
 STUB = 0x800
 
 
-def stub(reps: int, top: int, end: str) -> str:
-    """Call top(1), then top(reps); mark both ends at port E9h."""
+def stub(reps: int, top: int, end: str, warm: int = 1) -> str:
+    """Call top(warm), then top(reps); mark both ends at port E9h."""
     return f"""
         mov     esp, {guest.STACK}
         push    {guest.BUFFER}
-        push    1
+        push    {warm}
         mov     eax, {top}
         call    eax
         mov     al, 'S'
@@ -41,21 +41,21 @@ def stub(reps: int, top: int, end: str) -> str:
 """
 
 
-def ours(tier: str, code: bytes, top: int) -> tuple[float, int, int]:
-    """MIPS, instructions and the program's answer."""
+def ours(tier: str, code: bytes, top: int, reps: int = 0, warm: int = 500_000) -> tuple[float, float, int, int]:
+    """MIPS and seconds after so many instructions for warming up, all instructions, and the program's answer."""
     from pyv86_nb import VM, demo
 
     with VM(memory="16M", bare="flat", tier=tier) as vm:
         vm.load(guest.ORIGIN, code)
         vm.load(guest.BUFFER, guest.data())
-        vm.load(STUB, demo.assemble(stub(REPS[tier], top, "hlt"), STUB, bits=32), entry=STUB)
-        warm = vm.run(instructions=100 if tier == "python" else 500_000)
+        vm.load(STUB, demo.assemble(stub(reps or REPS[tier], top, "hlt"), STUB, bits=32), entry=STUB)
+        warm = vm.run(instructions=100 if tier == "python" else warm)
         start = time.perf_counter()
         stop = vm.run(timeout=300)
         took = time.perf_counter() - start
         assert stop.reason == "halted", stop
         done = stop.instructions - warm.instructions
-        return done / took / 1e6, stop.instructions, int(vm.regs.ebx)
+        return done / took / 1e6, took, stop.instructions, int(vm.regs.ebx)
 
 
 ENTER = """
@@ -88,7 +88,7 @@ gdt:    .quad   0, 0x00CF9A000000FFFF, 0x00CF92000000FFFF
 """
 
 
-def theirs(code: bytes, top: int) -> tuple[float, int]:
+def theirs(code: bytes, top: int, reps: int = REPS["qemu"]) -> tuple[float, int]:
     """Seconds that QEMU TCG takes between the marks, and the program's answer."""
     from pyv86_nb import demo
 
@@ -96,7 +96,7 @@ def theirs(code: bytes, top: int) -> tuple[float, int]:
         folder = pathlib.Path(d)
         answer = "mov ecx, 4; 1: mov al, bl; out 0xE9, al; shr ebx, 8; loop 1b; out 0xF4, al; hlt"
         for name, content in {"rom": demo.assemble(ENTER, 0xF0000), "code": code, "data": guest.data(),
-                              "stub": demo.assemble(stub(REPS["qemu"], top, answer), STUB, bits=32)}.items():
+                              "stub": demo.assemble(stub(reps, top, answer), STUB, bits=32)}.items():
             (folder / name).write_bytes(content)
         load = [f"loader,file={folder / name},addr={at:#x},force-raw=on" for name, at in
                 (("code", guest.ORIGIN), ("data", guest.BUFFER), ("stub", STUB))]
@@ -117,7 +117,7 @@ def theirs(code: bytes, top: int) -> tuple[float, int]:
 def main() -> None:
     code, top = guest.build()
     tiers = [a for a in sys.argv[1:] if a in REPS] or ["python", "threaded", "native"]
-    results: dict[str, list[tuple[float, int, int]]] = {t: [] for t in tiers}
+    results: dict[str, list[tuple[float, float, int, int]]] = {t: [] for t in tiers}
     peer = []
     for turn in range(TURNS):
         for tier in tiers:
@@ -127,12 +127,12 @@ def main() -> None:
             peer.append(theirs(code, top))
     qemu = None
     if peer and "native" in results:
-        _, instructions, answer = results["native"][0]
+        _, _, instructions, answer = results["native"][0]
         assert all(a == answer for _, a in peer), f"QEMU computes {peer[0][1]:#x}, this PC {answer:#x}"
         qemu = instructions / median([t for t, _ in peer]) / 1e6
     rows = []
     for tier in tiers:
-        mips = median([m for m, _, _ in results[tier]])
+        mips = median([m for m, _, _, _ in results[tier]])
         goal, met, against = "", None, ""
         if tier == "threaded":
             goal, met = "≥ 150 MIPS", mips >= 150
@@ -140,7 +140,7 @@ def main() -> None:
             goal, met = "at or above QEMU TCG", mips >= qemu if qemu else None
             against = f"QEMU TCG {qemu:.0f} MIPS, ratio {mips / qemu:.2f}" if qemu else "no QEMU here"
         rows.append(row(f"{tier} tier, branchy program", f"{mips:.3g} MIPS", goal, met, against,
-                        f"median of {len(results[tier])}, {results[tier][0][1]:,} instructions"))
+                        f"median of {len(results[tier])}, {results[tier][0][2]:,} instructions"))
     report(rows)
 
 

@@ -246,8 +246,9 @@ def assemble(o: Options, disks: list[Any]) -> Machine:
     memory = PhysicalMemory(o.memory, store_bytes(bios, Vga))
     start = o.rtc or (datetime.datetime.now() if o.clock == "wall" else datetime.datetime(2000, 1, 1))
     hard = disks[FLOPPIES:CD]
-    board = at_pc(memory, fda=drive_type(disks[0]) or "1.44M", fdb=drive_type(disks[1]), ide=kinds(hard, cd),
-                  disks=[hard_disk.geometry(d) if d is not None else None for d in hard], boot=o.boot, rtc_start=start, bios=bios,
+    board = at_pc(memory, fda=drive_type(disks[0]) or "1.44M", fdb=drive_type(disks[1]),
+                  ide=kinds(hard, cd), virtio=sum(on(d, "virtio") for d in hard),
+                  disks=[hard_disk.geometry(d) if on(d, "ide") else None for d in hard], boot=o.boot, rtc_start=start, bios=bios,
                   vga_bios=vga_bios, kernel=kernel, clock=Clock(ips=o.ticks_per_second))
     processor = Processor(memory, tier, board, model=o.cpu, apic=True, seed=o.seed)
     if o.bare:
@@ -257,7 +258,9 @@ def assemble(o: Options, disks: list[Any]) -> Machine:
     if kernel is not None:
         machine.symbols = kernel.symbols
     channels = board.chips["ide0"], board.chips["ide1"]
-    machine.places = {FLOPPIES + i: (channels[i // 2], i % 2) for i, d in enumerate(hard) if d is not None}
+    machine.places = {FLOPPIES + i: (channels[i // 2], i % 2) for i, d in enumerate(hard) if on(d, "ide")}
+    virtio = [FLOPPIES + i for i, d in enumerate(hard) if on(d, "virtio")]
+    machine.places |= {n: (chip, 0) for n, (chip, _) in zip(virtio, board.virtio, strict=True)}
     if cd is not None:
         machine.places[CD] = channels[cd // 2], cd % 2
     for n, disk in enumerate(disks):
@@ -271,9 +274,14 @@ def drive_type(disk: Any) -> str | None:
     return DRIVES[geometry(disk.size).cmos_type] if disk is not None else None
 
 
+def on(disk: Any, bus: str) -> bool:
+    """Whether there is a disk, and it is connected this way."""
+    return disk is not None and disk.bus == bus
+
+
 def cd_place(disks: list[Any]) -> int | None:
     """Which of the four IDE places has the CD-ROM drive: the first that no hard disk takes."""
-    free = [i for i in CD_PLACES if disks[FLOPPIES + i] is None]
+    free = [i for i in CD_PLACES if not on(disks[FLOPPIES + i], "ide")]
     if not free and disks[CD] is not None:
         raise ValueError("cdrom= was given together with four hard disks; the two IDE channels have room for four drives, leave one out")
     return free[0] if free else None
@@ -281,4 +289,4 @@ def cd_place(disks: list[Any]) -> int | None:
 
 def kinds(hard: list[Any], cd: int | None) -> list[int]:
     """What each of the four IDE places has."""
-    return [ATA if d is not None else ATAPI if i == cd else NO_DRIVE for i, d in enumerate(hard)]
+    return [ATA if on(d, "ide") else ATAPI if i == cd else NO_DRIVE for i, d in enumerate(hard)]

@@ -22,6 +22,7 @@ from ..devices.port_92 import Port92
 from ..devices.rtc_mc146818 import RtcMc146818
 from ..devices.system_port_b import SystemPortB
 from ..devices.uart_16550 import Uart16550
+from ..devices.virtio_blk import VirtioBlk
 from ..engine.bus import APIC_INTA, INTA
 from ..engine.raw import APIC_MSR, FERR
 from . import cmos
@@ -31,6 +32,7 @@ from .cpu_socket import LOOKED_AT, CpuSocket
 from .hot import hot
 from .memory_map import MemoryMap
 
+VIRTIO = 4                                               # PCI device number of the first virtio disk
 START = datetime.datetime(2000, 1, 1)
 DEFAULT_RAM = 64 << 20
 HASTE = 200                                              # floppy drives turn so much faster than real ones, as on other emulators
@@ -39,6 +41,7 @@ HASTE = 200                                              # floppy drives turn so
 class AtPc(Backplane):
     """The board.  `pins` has the word of each pin that the engine looks at; `bus.address` is for jitted code."""
     memory_map: MemoryMap | None = None
+    virtio: Any = ()                                     # (chip, its PCI function) of each virtio disk
 
     def power_on(self) -> AtPc:
         super().power_on()
@@ -54,6 +57,7 @@ class AtPc(Backplane):
         base = pm.base(bridge.functions[self.pm_slot].config)
         self.move(pm, "pm", *[base] * (base is not None))
         self.place_ide()
+        for blk, function in self.virtio: self.move(blk, "legacy", *[p for p in [function.bar(0)] if p is not None])
         self.place()
         if self.memory_map:
             local = self.chips["apic"].base
@@ -91,14 +95,14 @@ class AtPc(Backplane):
 
 
 def at_pc(memory: Any = None, *, fda: str | None = "1.44M", fdb: str | None = None, disks: Any = (None, None, None, None),
-          ide: Any = (NO_DRIVE, NO_DRIVE, ATAPI, NO_DRIVE), boot: str = "cda", rtc_start: datetime.datetime = START,
+          ide: Any = (NO_DRIVE, NO_DRIVE, ATAPI, NO_DRIVE), virtio: int = 0, boot: str = "cda", rtc_start: datetime.datetime = START,
           bios: bytes = b"", vga_bios: bytes = b"",
           files: dict[str, bytes] | None = None, kernel: Any = None, ram_bytes: int | None = None, clock: Clock | None = None) -> AtPc:
     """The board, powered on.
 
     memory: the engine's PhysicalMemory with `memory_map.store_bytes(bios, vga)` of store, or None: chips only.
     fda, fdb: types of the floppy drives (cmos.FLOPPY); ide: kinds of the four IDE drives (ide_drive.py), two on each channel;
-    disks: geometries of those that are disks, for CMOS; boot: order, letters a c d;
+    virtio: number of virtio disks; disks: geometries of those on IDE that are disks, for CMOS; boot: order, letters a c d;
     files: fw_cfg files besides "etc/e820" and "bootorder"; kernel: a kernel_rom.Kernel that boots before all disks.
     """
     ram_bytes = ram_bytes or (memory.ram_bytes if memory is not None else DEFAULT_RAM)
@@ -134,7 +138,8 @@ def at_pc(memory: Any = None, *, fda: str | None = "1.44M", fdb: str | None = No
     ide0   = b.plug(           primary := IdeChannel("ide0", ide[:2]))
     ide1   = b.plug(           secondary := IdeChannel("ide1", ide[2:]))
     b.plug(storage := Piix3Ide("ide"))                   # ports of both channels: place_ide
-    told = {"etc/e820": e820([(0, ram_bytes, RAM)]), "bootorder": bootorder(boot, ide), **(files or {}), **(kernel.files() if kernel else {})}
+    told = {"etc/e820": e820([(0, ram_bytes, RAM)]), "bootorder": bootorder(boot, ide, range(VIRTIO, VIRTIO + virtio)),
+            **(files or {}), **(kernel.files() if kernel else {})}
     b.at(0x510,                FwCfg("fw_cfg", ram_bytes, 1, told, kernel.items() if kernel else None, memory))
     b.at(0x80, debug := DebugPorts("debug"), "post")     # over a page register that belongs to no channel
     b.at(0xE9, debug, "e9"); b.at(0x402, debug, "log")
@@ -179,14 +184,21 @@ def at_pc(memory: Any = None, *, fda: str | None = "1.44M", fdb: str | None = No
     for moved in (bridge.REMAP, Socket(display).REMAP, apics.REMAP): moved >> cpu.REMAP
     pm.POWEROFF         >> cpu.POWEROFF
 
+    b.virtio = [(blk := VirtioBlk(f"virtio{i}"), host.connect(VIRTIO + i, 0, blk.header, blk)) for i in range(virtio)]
+    for i, (blk, _) in enumerate(b.virtio): b.plug(blk).INTA >> isa.PIRQ[VIRTIO + i - 1 & 3]
+
     b.controllers = [(p1, 0), (p2, 8)]
     window = b.region(vga.WINDOW, display)
     b.local_apic, io_apic = b.region(lapic.BASE, interrupts, "local"), b.region(apic.BASE, interrupts, "io")
+    moving = [b.region(0, blk, "registers") for blk, _ in b.virtio]
     timers = b.region(hpet.BASE, precise, "registers")
     if memory is not None:
         primary.memory = secondary.memory = memory
         floppy.dma = Channel(d1, 2, memory, through=(d2, 0))
         b.memory_map = MemoryMap(memory, host, bios, vga_bios, display, picture, window)
+        for (blk, function), region in zip(b.virtio, moving, strict=True):
+            blk.memory = memory
+            b.memory_map.bar(function, 4, region)
         b.memory_map.window(apic.BASE, 4096, io_apic)
         b.memory_map.window(hpet.BASE, 4096, timers)
     b.power_on()

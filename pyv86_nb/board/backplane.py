@@ -11,6 +11,7 @@ from ..devices.chip import PinsIn, Socket
 from ..devices.clock import Clock
 from ..engine import irq_trace
 from ..engine.bus import ALL, APIC_INTA, INTA, PORTS, Bus, wires
+from ..engine.raw import PYTHON_REGION
 from .trace import Trace
 
 READ, WRITE = range(2)
@@ -21,7 +22,7 @@ class Backplane(Trace):
     moved, tracing, bus = False, False, None
 
     def __init__(self, clock=None, *chips):
-        self.clock, self.chips, self.map, self.regions, self._wires = clock or Clock(), {}, [], [], []
+        self.clock, self.chips, self.map, self.regions, self._wires = clock or Clock(), {}, [], {}, []
         self.controllers = []                            # interrupt controllers to trace: (chip, its first line)
         for c in (self.clock, *chips): self.plug(c)
 
@@ -42,9 +43,11 @@ class Backplane(Trace):
         self.map = [m for m in self.map if m[1:] != (chip, bank)] + [(p, chip, bank) for p in ports]
 
     def region(self, address, chip, window="window"):
-        """The number of a memory region that a chip's window answers, for the memory map."""
-        self.regions.append((address, chip, window))
-        return len(self.regions) - 1
+        """The number of a memory region that a chip's window answers, for the memory map.  Those of kernels come first."""
+        compiled = all(hasattr(f, "kernel") for (name, _), (f, _) in chip.windows.items() if name == window)
+        number = sum(n < PYTHON_REGION for n in self.regions) if compiled else max([PYTHON_REGION - 1, *self.regions]) + 1
+        self.regions[number] = address, chip, window
+        return number
 
     def wire(self, out, to): self._wires.append((out, to))
     def sources(self, chip, entry, n): return [o for o, t in self._wires if (t.chip, t.entry, t.n) == (chip, entry, n)]
@@ -85,8 +88,9 @@ class Backplane(Trace):
                 self._door[chip, window, kind] = self._add(f, chip, f"memory {kind}")
         dues = [(c.origin + e.slot, self._add(e.handler, c, "deadline"))
                 for c in self.family() for e in c.layout.values() if e.kind == "deadline"]
-        self._windows = [(self._door.get((chip, window, "read"), 0), self._door.get((chip, window, "write"), 0), base)
-                         for base, chip, window in self.regions]
+        self._windows = [(0, 0, 0)] * (max(self.regions, default=-1) + 1)
+        for n, (base, chip, window) in self.regions.items():
+            self._windows[n] = self._door.get((chip, window, "read"), 0), self._door.get((chip, window, "write"), 0), base
         bursts = [row for chip in self.chips.values() if hasattr(chip, "BURST") for row in self._bursts(chip, *chip.BURST)]
         return {"bursts": np.array(bursts, np.int64).reshape(-1, 7),
                 "dues": np.array(dues, np.int64).reshape(-1, 2), "mmio": np.array(self._windows, np.int64).reshape(-1, 3)}

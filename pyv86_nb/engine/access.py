@@ -14,10 +14,10 @@ from numba.extending import register_jitable as kernel
 
 from . import state as S
 from .debug import is_watched, note_access
-from .exceptions import AC, GP, SS, fault
+from .exceptions import AC, GP, NEEDS_PYTHON, SS, fault
 from .isa import flags as F
 from .paging import MAY_WRITE, note_stale, translate
-from .raw import MEMORY_READ, MEMORY_WRITE, REGION_SHIFT, io, peek, poke
+from .raw import MEMORY_READ, MEMORY_WRITE, PYTHON, PYTHON_REGION, REGION_SHIFT, io, peek, poke
 
 DONE, DEVICE, WATCHED = range(3)                        # what `fill` says
 
@@ -153,12 +153,21 @@ def room_from(cpu, linear):
 
 
 @kernel
+def asks_python(cpu, physical):
+    """Whether a device is there that only Python can tell."""
+    return peek(cpu.region + (physical >> 12), 1) > PYTHON_REGION
+
+
+@kernel
 def device_read(cpu, physical, size):
     page = physical >> 12
     region = peek(cpu.region + page, 1)
     if region:
         cpu.attention = 1
-        return io(cpu, MEMORY_READ | (region - 1) << REGION_SHIFT, physical, size, 0)
+        v = io(cpu, MEMORY_READ | (region - 1) << REGION_SHIFT, physical, size, 0)
+        if v == PYTHON:
+            fault(cpu, NEEDS_PYTHON, 0)
+        return v
     frame = peek(cpu.read_frame + 4 * page, 4)
     return (1 << 8 * size) - 1 if frame == 0 else peek(cpu.host + ((frame - 1) << 12) + (physical & 4095), size)
 
@@ -169,7 +178,8 @@ def device_write(cpu, physical, size, v):
     region = peek(cpu.region + page, 1)
     if region:
         cpu.attention = 1
-        io(cpu, MEMORY_WRITE | (region - 1) << REGION_SHIFT, physical, size, v)
+        if io(cpu, MEMORY_WRITE | (region - 1) << REGION_SHIFT, physical, size, v) == PYTHON:
+            fault(cpu, NEEDS_PYTHON, 0)
         return
     frame = peek(cpu.write_frame + 4 * page, 4)
     if frame:

@@ -14,6 +14,7 @@ from . import state as S
 from .access import bits_between
 from .code import ARENA, BLOCKS, BUCKETS, COLD_AT, LONGEST_BLOCK, PLAN, RECORDS
 from .debug import may_break
+from .emit import RA_TO_T, RA_TO_U, RB_TO_U, T_TO_RA, U_TO_RA, U_TO_RB, WRITES_SHIFT
 from .exceptions import GP, UD, fault
 from .fetch import fetch, fetch_page
 from .forms import SPECIAL_NAMES
@@ -27,6 +28,7 @@ from .stencils import CONSTANT, CONT, EXIT0, HERE, HOLE0, TAKEN
 HEAD, GOTO, HOP, TO_PYTHON, KERNEL = (SPECIAL_NAMES.index(n) for n in ("head", "goto", "hop", "python", "kernel"))
 EA16, EA32 = SPECIAL_NAMES.index("ea16_None"), SPECIAL_NAMES.index("ea32_None")
 LAST_EA = SPECIAL_NAMES.index("align_ea32_3")
+T_FROM, U_FROM, T_TO, U_TO = (SPECIAL_NAMES.index(n) for n in ("t_from_0", "u_from_0", "t_to_0", "u_to_0"))
 ALIGN_EA16, ALIGN_EA32 = SPECIAL_NAMES.index("align_ea16_None"), SPECIAL_NAMES.index("align_ea32_None")
 SEGMENT_EA16, SEGMENT_EA32 = SPECIAL_NAMES.index("segment_ea16_None"), SPECIAL_NAMES.index("segment_ea32_None")
 LOAD_TMP16, LOAD_TMP32 = SPECIAL_NAMES.index("load_tmp16"), SPECIAL_NAMES.index("load_tmp32")
@@ -111,7 +113,45 @@ def jump_at(t, at, to):
 
 @kernel
 def put(t, k, sid, d, left, imm, ra, rb, target):
-    """One more handler.  Answers how many there are."""
+    """One more handler, and in native code what moves its registers.  Answers how many there are."""
+    moves = t.moves[sid]
+    if moves == 0:
+        return put_one(t, k, sid, d, left, imm, ra, rb, target)
+    stores_a, stores_b = moves & (T_TO_RA | U_TO_RA), moves & U_TO_RB
+    if (stores_a and stores_b and ra == rb and d[D.WI] == 0) or (
+            (stores_a and ra < 8 and moves >> WRITES_SHIFT + ra & 1) or (stores_b and rb < 8 and moves >> WRITES_SHIFT + rb & 1)):
+        return put_one(t, k, t.special[TO_PYTHON], d, left, 0, 0, 0, 0)    # XCHG AL, AH; POP ESP: two halves of one, for the plain reader
+    if moves & RA_TO_T:
+        k = put_move(t, k, T_FROM, d, left, ra)
+    if moves & RA_TO_U:
+        k = put_move(t, k, U_FROM, d, left, ra)
+    if moves & RB_TO_U:
+        k = put_move(t, k, U_FROM, d, left, rb)
+    k = put_one(t, k, sid, d, left, imm, ra, rb, target)
+    if stores_b:                                        # first: of XADD EAX, EAX the sum stays
+        k = put_move(t, k, U_TO, d, left, rb)
+    if moves & T_TO_RA:
+        k = put_move(t, k, T_TO, d, left, ra)
+    if moves & U_TO_RA:
+        k = put_move(t, k, U_TO, d, left, ra)
+    return k
+
+
+@kernel
+def put_move(t, k, which, d, left, register):
+    return put_one(t, k, t.special[which + min(register, 8)], d, left, 0, register, 0, 0)
+
+
+@kernel
+def main_of(t, k):
+    """The handler put last, before the moves behind it."""
+    while t.special[T_TO] <= t.plan[k - 1].sid <= t.special[U_TO + 8]:
+        k -= 1
+    return k - 1
+
+
+@kernel
+def put_one(t, k, sid, d, left, imm, ra, rb, target):
     q = t.plan[k]
     q.sid, q.imm, q.ra, q.rb, q.eip, q.left, q.target = sid, imm, ra, rb, d[D.EIP], left, target
     q.base = q.window = q.last = q.what = q.next = q.immediate2 = q.local = 0
@@ -252,7 +292,7 @@ def plan_simple(t, k, mode, d, r, left):
     else:
         sid = t.special[MOV_SEGMENT_R]
     k = put(t, k, sid, d, left, 0, S.SELECTORS + segment, other, 0)
-    t.plan[k - 1].base = BASE0 + segment * SEGMENT_STRIDE
+    t.plan[main_of(t, k)].base = BASE0 + segment * SEGMENT_STRIDE
     return k
 
 

@@ -11,7 +11,7 @@ from .isa.opcodes import KERNELS, OPCODES
 from .records import EXITS, RECORD
 
 LONGEST_BLOCK = 64                                      # instructions
-PLAN = 6 * LONGEST_BLOCK + 16                           # handlers of a block, at most: four an instruction, and the ends
+PLAN = 10 * LONGEST_BLOCK + 16                          # handlers of a block, at most: ten an instruction (POP m), and the ends
 RECORDS, BLOCKS, BUCKETS = 1 << 18, 1 << 16, 1 << 16
 ARENA, COLD_AT = 64 << 20, 40 << 20                     # bytes; from COLD_AT on the far stubs
 HANDLERS, CODE_BYTES, HOLE_ROWS = 8192, 1 << 20, 1 << 15
@@ -26,7 +26,8 @@ CODE = np.dtype([
     # filled once
     ("look", "i2", D.LOOK), ("rows", "i8", (len(OPCODES), D.FPU + 1)), ("sid", "i2", (SID,)),
     ("fused", "i2", (len(OPCODES), 3, 7, 7, 2, 16)), ("special", "i8", (len(SPECIAL_NAMES),)),
-    ("handler", "i8", (HANDLERS,)), ("start", "i8", (HANDLERS,)), ("size", "i8", (HANDLERS,)), ("first", "i8", (HANDLERS + 1,)),
+    ("moves", "i8", (HANDLERS,)), ("handler", "i8", (HANDLERS,)), ("start", "i8", (HANDLERS,)), ("size", "i8", (HANDLERS,)),
+    ("first", "i8", (HANDLERS + 1,)),
     ("holes", "i4", (HOLE_ROWS, 3)), ("bytes", "u1", (CODE_BYTES,)), ("exits", "i8", (len(EXITS),)),
     ("native", "i8"), ("enter", "i8"), ("arena", "i8"), ("runs_at", "i8"), ("records_at", "i8"), ("state_at", "i8"), ("margin", "i8"),
     ("hot0", "i8"), ("constants", "i8"),
@@ -41,14 +42,14 @@ CODE = np.dtype([
 ])
 
 
-def fill(t, where, tables, special, native, stencils, handler_addresses):
+def fill(t, tables, special, moves, native, stencils, handler_addresses):
     """Put the tables into a fresh record."""
     look, rows, sid, fused = tables
     t["look"], t["fused"], t["special"] = look, fused, special
     t["rows"] = rows
     t["sid"][:len(sid)] = sid
-    n = len(where)
-    t["native"] = native
+    n = len(moves)
+    t["native"], t["moves"][:n] = native, moves
     if native:
         t["start"][:n], t["size"][:n], t["first"][:n + 1] = stencils.start, stencils.size, stencils.first
         t["holes"][:len(stencils.holes)] = stencils.holes

@@ -10,7 +10,7 @@ from . import blocks as B
 from . import decode as D
 from . import records as R
 from . import state as S
-from .access import DEVICE, DONE, device_read, device_write, fill, is_user
+from .access import DEVICE, DONE, asks_python, device_read, device_write, fill, is_user
 from .attend import attend
 from .code import CODE, LONGEST_BLOCK
 from .debug import breaks_here, may_break, note_access, trap_due
@@ -28,6 +28,7 @@ BOUNCE, TLB = S.offset("bounce"), S.offset("tlb")
 HALF, RECORD_SIZE = S.TLB_SIZE * S.TLB.itemsize, R.RECORD.itemsize
 code_at = record_at(CODE)
 FAULTED = -1
+ASKS_PYTHON = -2                                        # as a record: Python must do the instruction
 TWIN = -1                                               # `left` of a record in a twin, which gives back one tick
 KEPT, APART, SCRATCH = range(3)
 NO_CONTEXT = 1 << 62
@@ -117,7 +118,7 @@ def user_entry(cpu, linear, user):
 @kernel
 def begin_bounce(cpu, t, at, linear, size, write, user):
     """Lay the operand of record `at` into the bounce buffer, by words of at most 4 bytes, and lead the TLB there.  The record to
-    go on at, in the twin of the instruction; or FAULTED."""
+    go on at, in the twin of the instruction; or FAULTED, or ASKS_PYTHON."""
     r = t.records[at]
     n = min(size, 4096 - (linear & 4095))
     first = try_physical(cpu, linear, write, user)
@@ -126,6 +127,8 @@ def begin_bounce(cpu, t, at, linear, size, write, user):
         second = try_physical(cpu, (linear + n) & 0xFFFFFFFF, write, user)
     if first == FAULTED or second == FAULTED:
         return FAULTED
+    if asks_python(cpu, first) or (n < size and asks_python(cpu, second)):
+        return ASKS_PYTHON
     note_access(cpu, linear, size, write)
     into = at
     if num(r.left) != TWIN:
@@ -189,11 +192,33 @@ def twin_of(cpu, t, at):
 
 
 @kernel
+def loads_ss(t, at):
+    """MOV SS or POP SS with a handler: alone, as in a twin, it is done by the kernel."""
+    r = t.records[at]
+    return t.rows[r.row][D.KERNEL] != 0 and num(r.ra) == B.REG0 + 8 * (S.SELECTORS + S.SS)
+
+
+@kernel
 def restart_at(t, at):
-    """The record to try again: the computation of its address, if that is the one before."""
-    a, b = t.records[at - 1], t.records[at]
+    """The record to try again: where the computation of its address begins, if there is one."""
+    return before_moves(t, address_of(t, at))
+
+
+@kernel
+def before_moves(t, at):
+    """The first of the moves that `at` needs; `at` if there are none."""
+    while t.special[B.T_FROM] <= num(t.records[at - 1].sid) <= t.special[B.U_FROM + 8]:
+        at -= 1
+    return at
+
+
+@kernel
+def address_of(t, at):
+    """The record that computes the address for this one; `at` if there is none."""
+    before = before_moves(t, at) - 1
+    a, b = t.records[before], t.records[at]
     same = num(a.eip) == num(b.eip) and num(a.left) == num(b.left) and t.special[B.EA16] <= num(a.sid) <= t.special[B.LAST_EA]
-    return at - 1 if same else at
+    return before if same else at
 
 
 # THE LOOP
@@ -290,6 +315,7 @@ def run(cpu, t):
     stepping = False                                    # TF was set before the instruction
     records, hot, cold = -1, 0, 0                       # where to cut back to after a scratch block
     at, crowded, cut = 0, False, False                  # cut: the budget ends within the block at EIP
+    single = False                                      # the instruction at EIP is to be a block of its own
     while True:
         if resume >= 0:
             at, resume = entry_of(t, resume), -1
@@ -318,7 +344,7 @@ def run(cpu, t):
                 if not raise_exception(cpu):
                     return TRIPLE_FAULT
                 continue
-            alone = stepping or cpu.shadow != 0 or cpu.hits != 0
+            alone, single = stepping or single or cpu.shadow != 0 or cpu.hits != 0, False
             jump = cpu.jumps[cpu.eip & (S.JUMPS_SIZE - 1)]
             if jump.tag == cpu.context | cpu.eip and link < 0 and forward < 0 and not (alone or cut):
                 at = jump.code
@@ -389,7 +415,7 @@ def run(cpu, t):
         elif why == R.READ or why == R.WRITE:
             linear, size, write, user = cpu.address, cpu.access, 1 if why == R.WRITE else 0, is_user(cpu)
             answer = DEVICE if (linear & 4095) + size > 4096 else try_fill(cpu, linear, size, write, user)
-            before = t.records[restart_at(t, at)]
+            before = t.records[address_of(t, at)]
             if linear + size > 1 << 32 and num(before.sid) < t.special[B.SEGMENT_EA16]:
                 answer, cpu.error = FAULTED, 0          # beyond the limit of a flat segment
                 cpu.vector = SS if num(before.base) == SS_BASE else GP
@@ -403,10 +429,17 @@ def run(cpu, t):
                 crowded = True
                 cpu.eflags |= held_off
                 continue
+            if answer != FAULTED and loads_ss(t, at):
+                single = True
+                cpu.eflags |= held_off
+                continue
             if answer != FAULTED:
                 answer = begin_bounce(cpu, t, at, linear, size, write, user)
             if answer == FAULTED:
                 faulted = True
+            elif answer == ASKS_PYTHON:
+                cpu.eflags |= held_off
+                return PYTHON_STEP
             else:
                 cpu.budget -= 1                         # the twin is entered behind its head
                 resume = restart_at(t, answer)

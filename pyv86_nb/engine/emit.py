@@ -1,8 +1,13 @@
 """The machine whose steps write handlers.
 
-A handler is `i64 (state, record, t, tlb)` and ends by jumping to the next one.  It exists in two shapes, from one text:
-threaded (operands loaded from the record) and native (operands are holes, patched when it is pasted).  t is the address
-that the handler before has computed; tlb is the half of the TLB that the privilege level uses.
+A handler ends by jumping to the next one.  It exists in two shapes, from one text:
+
+    threaded   i64 (state, record, t, tlb)                          operands are loaded from the record, registers from the state
+    native     i64 (state, t, u, EBX, EDI, ... EAX)                 operands are holes, patched when it is pasted; the guest's
+                                                                    general registers live in the host's
+t is the address that the handler before has computed; tlb is the part of the TLB that the privilege level uses.  Which of the
+eight registers an instruction names is not known to a native handler: its operands "ra" and "rb" are in the temporaries t
+and u, moved there before it and back behind it by handlers of one instruction (`moves`; forms.py, blocks.put).
 """
 from . import state as S
 from .emit_vector import Vectors
@@ -12,7 +17,12 @@ from .val import Text, Val
 
 LIKELY = "!prof !0"
 TAIL = "!0 = !{!\"branch_weights\", i32 100000, i32 1}\n"
-PARAMETERS = "ptr %s, ptr %pc, i64 %t, ptr %tlb"
+PINNED = S.EBX, S.EDI, S.ESI, S.EDX, S.ECX, S.EBP, S.ESP, S.EAX            # in R15, RDI, RSI, RDX, RCX (for shifts), R8, R9, R11
+PARAMETERS = {"threaded": "ptr %s, ptr %pc, i64 %t, ptr %tlb",
+              "native": "ptr %s, i64 %t, i64 %u, " + ", ".join(f"i64 %r{i}" for i in PINNED)}
+# what is to be moved for a native handler, before it and behind it; from WRITES_SHIFT on, the registers that it writes itself
+RA_TO_T, RA_TO_U, RB_TO_U, T_TO_RA, U_TO_RA, U_TO_RB = (1 << i for i in range(6))
+WRITES_SHIFT = 8
 REG = S.offset("reg")
 ST, ST_SHIFT = S.offset("st"), S.REAL.itemsize.bit_length() - 1
 TLB_READ, TLB_FIRST, TLB_HOST, TLB_ROOM = (S.TLB.fields[n][1] for n in ("read", "first", "host", "room"))
@@ -22,10 +32,12 @@ JUMP_SHIFT = S.JUMP.itemsize.bit_length() - 1
 
 
 class Emit(Operands, Vectors):
-    def __init__(self, mode):
+    def __init__(self, mode, ra="t"):
         self.mode, self.ir = mode, Text()
         self.pending, self.labels, self.holes, self.t_word = [], 0, {}, None
         self.checked = False
+        self.registers, self.temporaries = [f"%r{i}" for i in range(8)], {"t": "%t", "u": "%u"}
+        self.place, self.reads, self.written = {"ra": ra, "rb": "u"}, set(), set()
 
     # plumbing
     def hole(self, name):
@@ -38,6 +50,10 @@ class Emit(Operands, Vectors):
             self.holes[name] = v
         return self.holes[name]
 
+    def signed_hole(self, name):
+        """The same, sign-extended: for sums that are cut, where x86-64 has room for it in the instruction."""
+        return Val(f"ptrtoint (ptr @{name} to i64)", self.ir) if self.mode == "native" else self.hole(name)
+
     def slot(self, which):
         """The place in the state of a register, or of what a hole names."""
         if not isinstance(which, str):
@@ -46,8 +62,13 @@ class Emit(Operands, Vectors):
             return self.ir.at("%s", f"ptrtoint (ptr @{which} to i64)")
         return self.ir.at("%s", self.hole(which))
 
-    def tail(self, target, pc="%pc", t="%t"):
-        r = self.ir.name(f"musttail call preserve_nonecc i64 {target}(ptr %s, ptr {pc}, i64 {t}, ptr %tlb)")
+    def tail(self, target, pc="%pc", t=None):
+        if self.mode == "native":
+            now = ", ".join(f"i64 {self.registers[i]}" for i in PINNED)
+            with_ = f"ptr %s, i64 {t or self.temporaries['t']}, i64 {self.temporaries['u']}, {now}"
+        else:
+            with_ = f"ptr %s, ptr {pc}, i64 {t or '%t'}, ptr %tlb"
+        r = self.ir.name(f"musttail call preserve_nonecc i64 {target}({with_})")
         self.ir.put(f"ret i64 {r}")
 
     def leave(self, exit, t="%t"):
@@ -70,18 +91,47 @@ class Emit(Operands, Vectors):
     def require(self, cond): self.unless(cond.truth(), "exit_divide")
 
     # registers: writes are held back until nothing can fault any more
-    def rd_reg(self, which): return self.ir.load(32, self.slot(which))
+    def rd_reg(self, which):
+        if self.mode == "native" and isinstance(which, str):
+            self.reads.add(which)
+            return Val(self.temporaries[self.place[which]], self.ir)
+        if self.mode == "native" and which < 8:
+            return Val(self.registers[which], self.ir)
+        return self.ir.load(32, self.slot(which))
+
     def wr_reg(self, which, kind, w, v): self.pending.append((which, kind, w, v))
 
     def commit(self):
         for which, kind, w, v in self.pending:
             new = v if (kind, w) == ("r", 32) else merge(self.rd_reg(which), kind, w, v)
-            self.ir.store(32, new, self.slot(which))
+            if self.mode == "native" and isinstance(which, str):
+                self.temporaries[self.place[which]] = str(new)
+                self.written.add(which)
+            elif self.mode == "native" and which < 8:
+                self.registers[which] = str(new)
+            else:
+                self.ir.store(32, new, self.slot(which))
         self.pending = []
+
+    def moves(self):
+        """What must be moved for this handler, as bits.  None if t would have to be two things at once."""
+        if self.t_word is not None and self.place["ra"] == "t" and "ra" in self.reads:
+            return None
+        bits = 0
+        if "ra" in self.reads:
+            bits |= RA_TO_T if self.place["ra"] == "t" else RA_TO_U
+        if "rb" in self.reads:
+            bits |= RB_TO_U
+        if "ra" in self.written:
+            bits |= T_TO_RA if self.place["ra"] == "t" else U_TO_RA
+        if "rb" in self.written:
+            bits |= U_TO_RB
+        return bits | sum(1 << i for i in range(8) if self.registers[i] != f"%r{i}") << WRITES_SHIFT
 
     def load_base(self, selector):
         """A data segment register in real mode: the holes say which."""
-        self.wr_reg("ra", "r", 32, selector)
+        self.commit()
+        self.ir.store(32, selector, self.slot("ra"))
         self.ir.store(64, selector << 4, self.slot("base"))
 
     def rd_word(self, name): return self.ir.load(64, self.ir.at("%s", S.offset(name)))
@@ -127,7 +177,11 @@ class Emit(Operands, Vectors):
     def probe(self, addr, w, write):
         """The host address of w bits at addr, or out: one compare for present, writable, RAM and not across pages (access.py)."""
         ir = self.ir
-        e = ir.at("%tlb", (addr >> (12 - TLB_SHIFT)) & ((S.TLB_SIZE - 1) << TLB_SHIFT))
+        entry = (addr >> (12 - TLB_SHIFT)) & ((S.TLB_SIZE - 1) << TLB_SHIFT)
+        if self.mode == "native":                       # no host register is left for it
+            e = ir.at("%s", entry + ir.load(64, ir.at("%s", S.offset("tlb_at"))) + S.offset("tlb"))
+        else:
+            e = ir.at("%tlb", entry)
         if write:
             at = addr - ir.load(32, ir.at(e, TLB_FIRST)) & 0xFFFFFFFF
             hit = at + (w // 8 - 1) < ir.load(32, ir.at(e, TLB_ROOM))
@@ -158,7 +212,7 @@ class Emit(Operands, Vectors):
             self.ir.store(32, v, self.ir.at("%s", S.offset(o)))
 
     # where to go
-    def next(self, t="%t"):
+    def next(self, t=None):
         self.commit()
         if self.mode == "native":
             return self.tail("@cont", t=t)
@@ -208,4 +262,4 @@ class Emit(Operands, Vectors):
 
     def function(self, name):
         body = "\n".join(self.ir.lines + self.ir.later)
-        return f"define preserve_nonecc i64 @{name}({PARAMETERS}) nounwind {{\n{body}\n}}\n"
+        return f"define preserve_nonecc i64 @{name}({PARAMETERS[self.mode]}) nounwind {{\n{body}\n}}\n"

@@ -1,8 +1,8 @@
 """The part of Emit that vector steps ask for (isa/vector.py).
 
 Floating point is done by the host's own instructions, under the guest's rounding and flush-to-zero.  The first handler of a
-slice that needs it loads the host's MXCSR, all exceptions masked and no flag set, and says so in `floating`; `enter` (below) puts
-the host's own back when the slice leaves, and collects the flags.  A guest that has unmasked an exception, and a host without
+slice that needs it loads the host's MXCSR, all exceptions masked and no flag set, and says so in `floating`; `enter` puts
+the host's own back (LEAVE) when the slice leaves, and collects the flags.  A guest that has unmasked an exception, and a host without
 such instructions, go to the plain reader, which has them in integers.
 
     floating   0: the host's MXCSR is as Python left it    1: it is the guest's    2: neither, LDMXCSR came after
@@ -15,8 +15,7 @@ MASKS, FLAGS, RESERVED = 0x1F80, 0x3F, 0xFFFF0000
 MXCSR, FLOATING, USUAL, ROOM = (S.offset(n) for n in ("mxcsr", "floating", "usual_mxcsr", "room_mxcsr"))
 WIDE = type_of(128)
 
-ENTER = "define i64 @enter(ptr %s, ptr %pc, ptr %tlb, ptr %code) nounwind {\n" \
-        "  %rc = call preserve_nonecc i64 %code(ptr %s, ptr %pc, i64 0, ptr %tlb)\n" + (f"""
+LEAVE = f"""
   %at = getelementptr i8, ptr %s, i64 {FLOATING}
   %floating = load i64, ptr %at
   %never = icmp eq i64 %floating, {AS_IT_WAS}
@@ -37,7 +36,7 @@ back:
   store i64 {AS_IT_WAS}, ptr %at
   br label %done
 done:
-""" if IS_X86 else "") + "  ret i64 %rc\n}\n"
+""" if IS_X86 else "\n"
 DECLARATIONS = "declare void @llvm.x86.sse.stmxcsr(ptr)\ndeclare void @llvm.x86.sse.ldmxcsr(ptr)\n" if IS_X86 else ""
 
 
@@ -45,7 +44,7 @@ class Vectors:
     def load_wide(self, p, bits): return WideVal(bits, self.ir.name(f"load {type_of(bits)}, ptr {p}, align 1"), self.ir)
     def store_wide(self, p, x): self.ir.put(f"store {type_of(x.bits)} {x.text}, ptr {p}, align 1")
     def rd_wide(self, which, bits): return self.load_wide(self.slot(which), bits)
-    def word_wide(self, which): return self.load_wide(self.slot(which), 32)
+    def word_wide(self, which): return WideVal(32, self.ir.narrow(32, self.rd_reg(which)), self.ir)
 
     def wr_wide(self, which, x):
         at = self.slot(which)

@@ -6,7 +6,7 @@ asked for when the instruction needs it, as a processor does.
 from numba.extending import register_jitable as kernel
 
 from . import state as S
-from .access import device_read
+from .access import asks_python, device_read
 from .exceptions import GP, fault
 from .paging import FETCH, GLOBAL, OF_LARGE, PAGE_ADDRESS, note_large, walk
 from .raw import peek
@@ -38,7 +38,7 @@ def code_byte(cpu, physical):
     frame = peek(cpu.read_frame + 4 * (physical >> 12), 4)
     if frame:
         return peek(cpu.host + ((frame - 1) << 12) + (physical & 4095), 1)
-    return device_read(cpu, physical, 1)
+    return 0xFF if asks_python(cpu, physical) else device_read(cpu, physical, 1)
 
 
 @kernel

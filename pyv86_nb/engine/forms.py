@@ -6,8 +6,7 @@ from itertools import product
 from . import emit_vector
 from . import state as S
 from .access import misaligned
-from .emit import PARAMETERS, TAIL, Emit
-from .emit_vector import ENTER
+from .emit import PARAMETERS, PINNED, REG, TAIL, Emit
 from .isa import flags as F
 from .isa import steps, x87
 from .isa.opcodes import OPCODES
@@ -16,6 +15,7 @@ from .isa.vector import register_bits
 from .isa.words import cut
 from .lanes_llvm import DECLARATIONS
 from .records import EXITS, HOLES
+from .val import Val
 
 FUSED_CC = (2, 3, 4, 5, 6, 7, 8, 9, 12, 13, 14, 15)
 WORD_REGISTERS = {f"{n}v": S.SELECTORS + i for i, n in enumerate(("ES", "CS", "SS", "DS", "FS", "GS"))}
@@ -120,7 +120,12 @@ def fused_forms():
 
 
 def emit_form(f, mode):
-    m = Emit(mode)
+    m = traced_form(f, mode)
+    return m if m.moves() is not None else traced_form(f, mode, "u")
+
+
+def traced_form(f, mode, ra="t"):
+    m = Emit(mode, ra)
     if not m.can(f.row):
         m.leave("exit_python")
     elif f.cc < 16 or f.row.bits:
@@ -140,7 +145,7 @@ def emit_form(f, mode):
 def head(m):
     """The gate of a block: pay for its instructions, or leave."""
     p = m.ir.at("%s", S.offset("budget"))
-    rest = m.ir.load(64, p) - m.hole("imm")
+    rest = m.ir.load(64, p) - m.signed_hole("imm")
     m.unless((rest >= 0).bit, "exit_budget")
     m.ir.store(64, rest, p)
     m.next()
@@ -148,10 +153,10 @@ def head(m):
 
 def offset(m, width, scale):
     """base + index * scale + displacement, cut to the address size."""
-    a = m.rd_reg("ra") + m.hole("imm")
+    a = m.rd_reg("ra")
     if scale is not None:
         a = a + (m.rd_reg("rb") << scale)
-    return cut(a, width)
+    return cut(a + m.signed_hole("imm"), width)
 
 
 def ea(m, width, scale=None):
@@ -184,7 +189,25 @@ def hop(m):
 
 
 def cold(exit):
-    return lambda m: m.tail("@" + exit, "@here" if m.mode == "native" else "%pc")
+    """The far stub of an exit: it says which record left."""
+    def build(m):
+        if m.mode == "native":
+            m.ir.put(f"store i64 ptrtoint (ptr @here to i64), ptr {m.ir.at('%s', S.offset('pc'))}")
+        m.tail("@" + exit)
+    return build
+
+
+def move(temporary, register, back=False):
+    """Between a temporary and a register; register 8: the word of the state that the record names."""
+    def build(m):
+        if m.mode == "native" and back and register < 8:
+            m.registers[register] = m.temporaries[temporary]
+        elif m.mode == "native" and back:
+            m.ir.store(32, Val(m.temporaries[temporary], m.ir), m.slot("ra"))
+        elif m.mode == "native":
+            m.temporaries[temporary] = m.registers[register] if register < 8 else str(m.ir.load(32, m.slot("ra")))
+        m.next()
+    return build
 
 
 SCALES = (None, 0, 1, 2, 3)
@@ -199,18 +222,33 @@ SPECIAL = {
     **{f"mov_segment_{k}": simple_form(steps.mov_segment, 16, src=k) for k in "rm"},
     **{f"pop_segment{w}_{k}": simple_form(steps.pop_segment, w, k) for w in (16, 32) for k in (16, 32)},
     "load_far_pointer": simple_form(steps.load_far_pointer, 16), "cli": simple_form(steps.cli, 32),
+    **{f"{t}_from_{r}": move(t, r) for t in "tu" for r in range(9)}, **{f"{t}_to_{r}": move(t, r, True) for t in "tu" for r in range(9)},
     **{e: cold(e) for e in EXITS}}
 SPECIAL_NAMES = tuple(SPECIAL)
 
 
-def exit_function(name):
+def exit_function(name, mode):
     reason, size = EXITS[name]
-    m = Emit("native")
-    m.ir.put(f"store ptr %pc, ptr {m.ir.at('%s', S.offset('pc'))}")
+    m = Emit(mode)
+    if mode == "native":
+        for i in PINNED:
+            m.ir.store(64, Val(f"%r{i}", m.ir), m.ir.at("%s", REG + 8 * i))
+    else:
+        m.ir.put(f"store ptr %pc, ptr {m.ir.at('%s', S.offset('pc'))}")
     m.ir.put(f"store i64 %t, ptr {m.ir.at('%s', S.offset('address'))}")
     m.ir.put(f"store i64 {size}, ptr {m.ir.at('%s', S.offset('access'))}")
     m.ir.put(f"ret i64 {reason}")
     return m.function(name)
+
+
+def enter(mode):
+    """From C: i64 enter(state, record, tlb, code)."""
+    m = Emit(mode)
+    with_ = "ptr %s, ptr %pc, i64 0, ptr %tlb"
+    if mode == "native":
+        with_ = "ptr %s, i64 0, i64 0, " + ", ".join(f"i64 {m.ir.load(64, m.ir.at('%s', REG + 8 * i))}" for i in PINNED)
+    m.ir.put(f"%rc = call preserve_nonecc i64 %code({with_})")
+    return "define i64 @enter(ptr %s, ptr %pc, ptr %tlb, ptr %code) nounwind {\n" + "\n".join(m.ir.lines) + emit_vector.LEAVE + "  ret i64 %rc\n}\n"
 
 
 def plan():
@@ -235,12 +273,16 @@ def special(build, mode):
 
 
 def module(mode):
-    """(where, how many, the LLVM text of all handlers)."""
+    """(where, the moves of each, the LLVM text of all handlers)."""
     where, todo = plan()
-    text = [build(mode).function(f"u{i}") for i, build in enumerate(todo)]
+    built = [build(mode) for build in todo]
+    moves = [m.moves() for m in built]
+    if None in moves:
+        raise TypeError("a handler needs t both as an address and as a register")
+    text = [m.function(f"u{i}") for i, m in enumerate(built)]
     text += [f"@{h} = external dso_local global i8\n" for h in (*HOLES, "here")]
-    types = ",".join(x.split()[0] for x in PARAMETERS.split(","))
+    types = ",".join(x.split()[0] for x in PARAMETERS[mode].split(","))
     text += [f"declare preserve_nonecc i64 @{n}({types})\n" for n in ("cont", "taken")]
     text += ["declare i64 @llvm.ctlz.i64(i64, i1)\n"]
-    text += [exit_function(n) for n in EXITS] + [ENTER, emit_vector.DECLARATIONS, DECLARATIONS, TAIL]
-    return where, len(todo), "".join(text)
+    text += [exit_function(n, mode) for n in EXITS] + [enter(mode), emit_vector.DECLARATIONS, DECLARATIONS, TAIL]
+    return where, moves, "".join(text)

@@ -14,6 +14,7 @@ from numba.extending import intrinsic, overload
 
 # what can be asked of the board: io(cpu, what, address, size, value)
 PORT_READ, PORT_WRITE, MEMORY_READ, MEMORY_WRITE, ADVANCE, DEADLINE, ACKNOWLEDGE, PIN, FRAME, IRET, BURST_READ, BURST_WRITE = range(12)
+PYTHON_REGION = 128                                     # device windows from this number on are answered by Python alone
 REGION_SHIFT = 8                                        # a memory access carries its region above the verb
 PYTHON = 1 << 40                                        # the answer when only Python can tell
 INTR, NMI, A20M, RESET, REMAP, POWEROFF, IGNNE = range(7)                # PIN: the inputs of the processor

@@ -258,10 +258,19 @@ def pop_segment(cpu):
 
 
 @kernel
+def far_pointer(cpu):
+    """(offset, selector) from memory.  The limit is that of the whole, the alignment of each (vol. 3, table 6-7)."""
+    size, user = cpu.width >> 3, is_user(cpu)
+    if cpu.mode & S.ALIGN:
+        return load(cpu, cpu.of_segment, cpu.offset, size), load(cpu, cpu.of_segment, cpu.offset + size, 2)
+    at = logical(cpu, cpu.of_segment, cpu.offset, size + 2, 0)
+    return read(cpu, at, size, user), read(cpu, (at + size) & 0xFFFFFFFF, 2, user)
+
+
+@kernel
 def load_far_pointer(cpu):
     """LES, LDS, LSS, LFS, LGS: `immediate` is the segment register."""
-    size = cpu.width >> 3
-    offset, selector = load(cpu, cpu.of_segment, cpu.offset, size), load(cpu, cpu.of_segment, cpu.offset + size, 2)
+    offset, selector = far_pointer(cpu)
     load_data_segment(cpu, cpu.immediate, selector)
     put_register(cpu, cpu.register, cpu.width, offset)
     update_mode(cpu)

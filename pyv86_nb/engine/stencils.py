@@ -39,14 +39,16 @@ def compile_text(text, **k):
 
 
 def load(mode):
-    """(where, count, object bytes) for "native" or "threaded"."""
-    where, todo = forms.plan()
-    data = cache.load(f"handlers-{mode}.o")
-    if data is None:
+    """(where, the moves of each handler, object bytes) for "native" or "threaded"."""
+    where, _ = forms.plan()
+    moves, data = cache.load(f"handlers-{mode}.moves"), cache.load(f"handlers-{mode}.o")
+    if moves is None or data is None:
         k = {"jit": False, "codemodel": "small", "reloc": "static"} if mode == "native" else {"jit": True}
-        data = compile_text(forms.module(mode)[2], **k)
+        _, bits, text = forms.module(mode)
+        moves, data = np.array(bits, np.int64).tobytes(), compile_text(text, **k)
+        cache.save(f"handlers-{mode}.moves", moves)
         cache.save(f"handlers-{mode}.o", data)
-    return where, len(todo), data
+    return where, np.frombuffer(moves, np.int64), data
 
 
 def cut_up(obj, n):

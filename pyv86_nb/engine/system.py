@@ -2,7 +2,7 @@
 from numba.extending import register_jitable as kernel
 
 from . import state as S
-from .access import is_user, load, logical, pop, probe, push, read, set_sp, stack_offset, write
+from .access import can_push, is_user, load, logical, pop, probe, push, read, set_sp, stack_offset, write
 from .debug import BD, GD, set_debug
 from .exceptions import BR, DB, GP, UD, fault
 from .isa import flags as F
@@ -143,6 +143,7 @@ def invd(cpu):
 @kernel
 def pusha(cpu):
     size, sp = cpu.width >> 3, cpu.reg[S.ESP]
+    can_push(cpu, sp, size, 8)
     for i in range(8):
         sp = push(cpu, sp, size, cpu.reg[i] & ((1 << 8 * size) - 1))   # for ESP the value from before
     set_sp(cpu, sp)

@@ -18,6 +18,7 @@ from .segmentation import (
     descriptor_at,
     dpl_of,
     drop_unreachable,
+    far_pointer,
     is_code,
     limit_of,
     null,
@@ -62,8 +63,8 @@ def far_operand(cpu):
     size = cpu.width >> 3
     if cpu.opcode != 0xFF:                              # 9A, EA: in the instruction
         return cpu.immediate2, cpu.immediate & (0xFFFFFFFF if size == 4 else 0xFFFF)
-    offset = load(cpu, cpu.of_segment, cpu.offset, size)
-    return load(cpu, cpu.of_segment, cpu.offset + size, 2), offset
+    offset, selector = far_pointer(cpu)
+    return selector, offset
 
 
 @kernel

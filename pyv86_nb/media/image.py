@@ -132,13 +132,46 @@ def open_image(source: str | os.PathLike[str] | bytes | bytearray | memoryview) 
 
 # PACKED FILES
 
+class ZstdFile:
+    """A file of zstd frames, through the package zstandard, which itself takes the end of the file for the end of the data."""
+
+    def __init__(self, path: Path, package: Any) -> None:
+        self.file, self.package, self.rest = open(path, "rb"), package, b""
+        self.frame: Any = None
+
+    def __enter__(self) -> ZstdFile:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.file.close()
+
+    def read(self, n: int) -> bytes:
+        """Some bytes, about n at most; none at the end."""
+        while True:
+            piece = self.rest or self.file.read(n >> 4)
+            self.rest = b""
+            if not piece:
+                if self.frame is not None:
+                    raise EOFError("it ends in the middle of a frame")
+                return b""
+            if self.frame is None:
+                self.frame = self.package.ZstdDecompressor().decompressobj()
+            data = self.frame.decompress(piece)
+            if self.frame.eof:
+                self.rest, self.frame = self.frame.unused_data, None
+            if data:
+                return data
+
+
 def zstd_open(path: Path) -> Any:
-    for module in ("compression.zstd", "zstandard"):     # Python 3.14 has its own
-        try:
-            return importlib.import_module(module).open(path, "rb")
-        except ImportError:
-            continue
-    raise ValueError(f"the disk image {path} is packed with zstd, which needs the package zstandard; {EXTRA}")
+    try:
+        return importlib.import_module("compression.zstd").open(path, "rb")      # Python 3.14 has its own
+    except ImportError:
+        pass
+    try:
+        return ZstdFile(path, importlib.import_module("zstandard"))
+    except ImportError:
+        raise ValueError(f"the disk image {path} is packed with zstd, which needs the package zstandard; {EXTRA}") from None
 
 
 PACKED: dict[bytes, Any] = {b"\x1F\x8B": gzip.open, b"\xFD7zXZ": lzma.open, b"BZh": bz2.open, b"\x28\xB5\x2F\xFD": zstd_open}

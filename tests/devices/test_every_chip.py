@@ -34,10 +34,11 @@ from pyv86_nb.devices.rtc_mc146818 import RtcMc146818
 from pyv86_nb.devices.system_port_b import SystemPortB
 from pyv86_nb.devices.uart_16550 import Uart16550
 from pyv86_nb.devices.vga import Vga
+from pyv86_nb.devices.virtio_blk import VirtioBlk
 
 CHIPS = [Clock, CpuSocket, Pic8259, Pit8254, Counter, RtcMc146818, SystemPortB, Kbc8042, Ps2Keyboard, Ps2Mouse, Port92,
          Uart16550, Dma8237, DmaChannel, Fdc82077, FloppyDrive, I440fx, PciFunction, Piix3, IsaIrq, Piix4Pm, Vga, FwCfg,
-         Item, DebugPorts, Ring, IdeChannel, IdeDrive, Piix3Ide, Apic, LocalApic, Redirection, Lvt, Vectors, Hpet, Comparator, Route]
+         Item, DebugPorts, Ring, IdeChannel, IdeDrive, Piix3Ide, VirtioBlk, Apic, LocalApic, Redirection, Lvt, Vectors, Hpet, Comparator, Route]
 FILES = [c for c in CHIPS if c.__module__ != "board"]
 
 

@@ -8,7 +8,24 @@ import collections
 import random
 import sys
 
-from worlds import CODE, CODE0, DATA, GDT, IDT, LDT, RAM, TABLES, TSS, WORLDS, Machine, descriptor, gate
+from worlds import (
+    CODE,
+    CODE0,
+    DATA,
+    GDT,
+    IDT,
+    LDT,
+    PLAIN3,
+    RAM,
+    TABLES,
+    TSS,
+    V86_WORLD,
+    WORLDS,
+    Machine,
+    World,
+    descriptor,
+    gate,
+)
 
 from pyv86_nb.engine import segmentation as SEG
 from pyv86_nb.engine import state as S
@@ -66,6 +83,10 @@ def garbage(rng, world):
     return bytes(m)
 
 
+ALL = [*WORLDS, World("PAE", paging=True, cr0=S.WP, pae=True), World("user, PAE", **PLAIN3, paging=True, pae=True),
+       World("v86, PAE", **V86_WORLD, paging=True, pae=True)]
+
+
 def machines(world, tiers):
     out = []
     for t in tiers:
@@ -84,7 +105,8 @@ def more_state(rng, world):
     if rng.random() < .5:
         return {}
     some = {"cr0": world.control[0] | rng.choice((0, S.AM))}
-    some["cr4"] = rng.choice((0, S.VME | S.PVI, S.DE, S.PSE | S.PGE, rng.getrandbits(9) & (S.VME | S.PVI | S.TSD | S.DE | S.PSE | S.PGE) | rng.choice((0, S.UMIP))))
+    some["cr4"] = world.control[3] | rng.choice((0, S.SMEP, S.SMAP)) if world.pae else rng.choice((0, S.VME | S.PVI, S.DE, S.PSE | S.PGE, rng.getrandbits(9) & (S.VME | S.PVI | S.TSD | S.DE | S.PSE | S.PGE) | rng.choice((0, S.UMIP))))
+    some["cr4"] |= rng.choice((0, S.OSFXSR | S.OSXMMEXCPT))
     if rng.random() < .6:
         some["dr"] = [rng.choice((DATA + rng.randrange(0x40), CODE + rng.randrange(0x40), world.sp + 0x20000 - 4, rng.getrandbits(10))) for _ in range(4)]
         some["dr7"] = rng.choice((rng.getrandbits(8), 0xFF, 3)) | rng.getrandbits(16) << 16 | (0x2000 if rng.random() < .1 else 0)
@@ -107,7 +129,7 @@ def main(seed, cases, tiers=("python", "threaded", "native")):
     made, counted, instructions = {}, collections.Counter(), 0
     for i in range(seed, seed + cases):
         rng = random.Random(i)
-        world = rng.choice(WORLDS)
+        world = rng.choice(ALL)
         print(f"\rcase {i} {world.name:<24}", end="", file=sys.stderr, flush=True)
         if world.name not in made:
             made[world.name] = machines(world, tiers)

@@ -22,11 +22,6 @@ def test_random_code():
     assert "no difference" in fuzz(0, 300, 600)
 
 
-def test_a_jump_that_is_never_taken():
-    """TEST with JB to another page, under paging: there is no jump to patch, and once the arena's first bytes were."""
-    assert "no difference" in fuzz(17240, 116, 600)
-
-
 @pytest.mark.slow
 @pytest.mark.parametrize("part", range(8))
 def test_much_random_code(part):

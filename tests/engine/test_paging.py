@@ -215,3 +215,10 @@ def test_paging_needs_protection(m):
     for bit in (6, 12, 13, 14, 31):
         assert m.run("mov cr4, eax", eax=1 << bit).fault == (13, 0)
     assert m.run("mov cr4, eax; mov ecx, cr4", eax=PSE).ecx == PSE
+
+
+def test_a_jump_that_is_never_taken(m):
+    """vol. 2, TEST clears CF, so JB does not jump; under paging a target in another page has a jump of its own, which is not to be
+    patched where there is none."""
+    end = run(m, "mov ecx, 5; again: test ecx, ecx; jb away; inc eax; dec ecx; jnz again; int 0x80; .org 0x1800; away: hlt", eax=0)
+    assert end.vector == 0x80 and end.eax == 5

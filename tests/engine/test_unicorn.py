@@ -3,7 +3,9 @@
 Each case is run cut to its length, whole with blocks kept, and again on the blocks that are there.  All of that must agree
 between the tiers to the bit; one of them is compared with Unicorn.   Where it was right to differ:
 
-    segment limits      Unicorn has none: a #GP(0) or #SS(0) of ours in a world with limits is not compared
+    segment limits      Unicorn has none: a #GP(0) or #SS(0) of ours in a world with limits is not compared, nor where a far return
+                        leads beyond those of its target
+    ENTER               does not ask for the page at the new top of the stack;   PUNPCKL m32: it reads 64 bits
     code as data        it writes to code segments, in protected mode too
     RET imm16           it takes the immediate for signed
     TEST F6/F7 /1       an alias of /0, it knows only that
@@ -100,6 +102,12 @@ def differences(got, want, case, memory):
         return None
     if vector is None and len(case.rows) > 1 and want[1] == case.world.eip + case.at[-1]:
         return None                                      # it has stopped one short
+    if (ours == "#GP(0x0)" and vector is None and first in ("ret_far", "iret")) or (ours and vector is None and first == "enter"):
+        return None
+    if ours is None and vector == 14 and any(r.name.startswith("punpckl") for r in case.rows):
+        return None
+    if case.world.width == 16 and any(r.name in ("popcnt", "lzcnt", "movbe") for r in case.rows):
+        return None
     if b"\xf0" in case.code and "neg" in [r.name for r in case.rows]:
         return None
     if ours == "#UD(0x0)" and vector == 13 and case.rows[0].name == "mov_from_control":

@@ -45,6 +45,7 @@ class World:
     eflags: int = 0
     protected: bool = True
     cr0: int = 0
+    pae: bool = False
 
     def __post_init__(self):
         self.width = 32 if self.code[3] & 0x4000 else 16
@@ -58,7 +59,8 @@ class World:
         self.system = [(0x28, TSS, 0x67, 0x8B), (0x30, LDT, 0x3F, 0x82)]
         self.tables = [(GDT, 0x7F), (IDT, 0x1FF) if self.protected else (0, 0x3FF)]
         self.control = [0x10 | self.cr0 | self.protected | (0x80000000 if self.paging else 0), 0, TABLES if self.paging else 0,
-                        S.OSFXSR | S.OSXMMEXCPT]
+                        S.OSFXSR | S.OSXMMEXCPT | (S.PAE | S.PGE if self.pae else 0)]
+        self.pointers = [TABLES + 0x2001, 0, 0, TABLES + 0x2001] if self.pae else [0] * 4
         self.image = self.build()
 
     def build(self):
@@ -90,7 +92,10 @@ class World:
             pages = [i << 12 | 7 for i in range(RAM >> 12)] + [0] * (1024 - (RAM >> 12))
             pages[HOLE >> 12] = 0x24F06
             pages[0x25], pages[0x26], pages[0x27] = 0x25005, 0x26003, 0x27001
-            m[TABLES + 4096:TABLES + 8192] = struct.pack("<1024I", *pages)
+            m[TABLES + 4096:TABLES + 8192] = struct.pack("<512Q", *pages[:512]) if self.pae else struct.pack("<1024I", *pages)
+            if self.pae:
+                m[TABLES:TABLES + 32] = struct.pack("<4Q", *self.pointers)
+                m[TABLES + 8192:TABLES + 12288] = struct.pack("<512Q", TABLES + 0x1007, *[0] * 510, TABLES + 0x2003)
         return bytes(m)
 
 
@@ -98,6 +103,7 @@ PLAIN3 = {"code": (CODE3, 0, 0xFFFFFFFF, 0xC0FB), "stack": (DATA3, 0, 0xFFFFFFFF
 SMALL = {S.ES: (0x38, 0x20000, 0x3FFF, 0xF3), S.DS: (0x38, 0x20000, 0x3FFF, 0xF3), S.FS: (0x40, 0x20000, 0x1FFF, 0x40F7), S.GS: (0x6B, 0x20000, 0x2FFF, 0x40F1)}
 REAL = dict.fromkeys((S.ES, S.DS), (8192, 131072, 65535, 147)) | {S.FS: (0x2100, 0x21000, 0xFFFF, 0x93), S.GS: (0x2345, 0x23450, 0xFFFF, 0x93)}
 V86 = {s: (sel, base, 0xFFFF, 0xF3) for s, (sel, base, _, _) in REAL.items()}
+V86_WORLD = {"code": (0, 0, 0xFFFF, 0xF3), "stack": (0x2000, 0x20000, 0xFFFF, 0xF3), "data": V86, "eflags": F.VM}
 WORLDS = [
     World("flat"), World("paged", paging=True, cr0=S.WP), World("paged without WP", paging=True),
     World("user", **PLAIN3, paging=True), World("user, IOPL 3", **PLAIN3, paging=True, eflags=0x3000, cr0=S.WP),
@@ -107,7 +113,7 @@ WORLDS = [
     World("16 bit, wide stack", (0x48, 0, 0xFFFF, 0x9B), (0x70, 0x20000, 0x2FFF, 0x4093), SMALL),
     World("32 bit, narrow stack", (CODE0, 0, 0x1FFFF, 0x409B), (0x14, 0x20000, 0x3FFF, 0x93), SMALL),
     World("real", (0, 0, 0xFFFF, 0x9B), (0x2000, 0x20000, 0xFFFF, 0x93), REAL, protected=False),
-    World("v86", (0, 0, 0xFFFF, 0xF3), (0x2000, 0x20000, 0xFFFF, 0xF3), V86, eflags=F.VM, paging=True),
+    World("v86", **V86_WORLD, paging=True),
     World("v86, IOPL 3", (0, 0, 0xFFFF, 0xF3), (0x2000, 0x20000, 0xFFFF, 0xF3), V86, eflags=F.VM | 0x3000, paging=True),
 ]
 
@@ -122,7 +128,9 @@ class Machine:
         self.cpu, self.ram = self.p.cpu, memory.ram
         cpu = self.cpu
         cpu.cr0, _, cpu.cr3, cpu.cr4 = world.control
-        cpu.eflags = world.eflags
+        cpu.eflags, cpu.efer = world.eflags, S.NXE if world.pae else 0
+        for i in range(4):
+            cpu.pdpte[i] = world.pointers[i]
         for s, one in enumerate(world.segments):
             SEG.set_segment(cpu, s, *one)
         for s, one in zip((S.TR, S.LDTR), world.system, strict=True):

@@ -6,6 +6,8 @@ Inside, a finite number is sign, exponent (biased, of any size) and a normalised
 after the 64 bits, its lowest bit standing for all that is lost.  Flags are those of the status word, C1 as "rounded away from
 zero".  The *cores* have no branches: handlers are made from them too.
 """
+import math
+
 from .wide import (
     LOWEST,
     bit,
@@ -304,6 +306,13 @@ def compare(am, ae, bm, be, quiet):
 
 
 @semantic
+def first_root(high):
+    """The square root of high:0, at least 2^126, to 52 bits."""
+    y = math.sqrt(2.0 * lsr(high, 11)) * (1 << 36)
+    return wrap(int(y) << 1) if y < 2.0 ** 63 else -1
+
+
+@semantic
 def square_root(m, e, fcw):
     a = kind(m, e)
     if a >= QUIET:
@@ -320,15 +329,16 @@ def square_root(m, e, fcw):
     x, n = normal(m, e)
     odd = x - BIAS & 1
     high, low = lsr(n, 1 - odd), 0 if odd else wrap(n << 63)
-    root, rest_high, rest_low = 0, 0, 0
-    for _ in range(64):                                 # digit by digit: two bits of the radicand for one of the root
-        rest_high, rest_low = wrap(rest_high << 2) | lsr(rest_low, 62), wrap(rest_low << 2) | lsr(high, 62)
-        high, low = wrap(high << 2) | lsr(low, 62), wrap(low << 2)
-        trial_high, trial_low = lsr(root, 62), wrap(root << 2) | 1
-        root = wrap(root << 1)
-        if less_pairs(rest_high, rest_low, trial_high, trial_low) == 0:
-            rest_high, rest_low = subtract_pairs(rest_high, rest_low, trial_high, trial_low)
-            root |= 1
+    root = first_root(high)
+    if ult(high, root) == 0:
+        root = -1
+    quotient = -1
+    if high != -1:
+        quotient, _ = divide_pair(high, low, root)
+    root = lsr(root, 1) + lsr(quotient, 1) + (root & quotient & 1) | LOWEST    # Newton's step: the root, or one above it
+    if less_pairs(high, low, umulh(root, root), times(root, root)):
+        root = minus(root, 1)
+    rest_high, rest_low = subtract_pairs(high, low, umulh(root, root), times(root, root))
     below = 0
     if rest_high | rest_low:                            # never half: a square has no odd number of digits
         below = LOWEST | 1 if less_pairs(0, root, rest_high, rest_low) else 1

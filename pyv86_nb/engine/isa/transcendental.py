@@ -8,6 +8,11 @@ nearest, against mpmath).
 Angles are reduced by the 66 bits of pi that Intel's processors have: FSIN(x) is the sine of x scaled by pi over pi66, so for
 arguments far from 0 it is near the sine of x, but not within a unit.  Precision control has no say here.
 """
+import math
+
+import numpy as np
+from numba.extending import overload
+
 from .real80 import (
     BIAS,
     C2,
@@ -41,7 +46,6 @@ from .wide import (
     umulh,
     wrap,
 )
-from .words import udivmod
 
 PI_HIGH, PI_LOW = -0x36F0255DDE973DCC, -0x3B399D747F23E32F               # of pi, pi/2, pi/4
 PI66_HIGH, PI66_LOW = PI_HIGH, -0x4000000000000000
@@ -50,8 +54,14 @@ LN2_HIGH, LN2_LOW = -0x4E8DE8082E308655, -0x361C4C67FC0D0951             # of ln
 LOG2E_HIGH, LOG2E_LOW = -0x4755C4D6A3E80F45, -0x4178012F96E2C177         # of 1 / ln 2
 TAN_PI_8 = -0x2BEC333018866DEF                                           # exponent -2
 SQRT_2 = -0x4AFB0CCC06219B7C                                             # exponent 0
-EXPONENTIAL, SINE, COSINE = range(3)
-TERMS = 30                                              # of the first series; the last is below 2^-127 for all arguments
+# Coefficients of series, fixed, one after the other; a series is its first one << 8 | how many.  The last is below 2^-120 for all
+# arguments: (exp(w) - 1) / w, w up to ln 2;  sin(r) / r and cos(r) by w = r^2, r up to pi/4;  artanh(z) / z and arctan(z) / z by w =
+# z^2, z up to 0.172 (the first 27) and tan(pi/8)
+FRACTIONS = ([math.factorial(k + 1) for k in range(30)] + [math.factorial(2 * k + 1) for k in range(16)]
+             + [math.factorial(2 * k) for k in range(16)] + [2 * k + 1 for k in range(47)])
+EXPONENTIAL, SINE, COSINE, ODD_FEW, ODD = 30, 30 << 8 | 16, 46 << 8 | 16, 62 << 8 | 27, 62 << 8 | 47
+TABLE = [word for d in FRACTIONS for word in (wrap((1 << 127) // d >> 64), wrap((1 << 127) // d))]
+WORDS = np.array(TABLE, np.int64)
 TINY = -66                                              # below 2^TINY the second term of a series is below all that is kept
 
 
@@ -113,15 +123,6 @@ def divide(ae, ah, al, be, bh, bl):
 
 
 @semantic
-def fixed_quotient(h, l, d):
-    """By a small number."""
-    q2, r = udivmod(h, d)
-    q1, r = udivmod(r << 32 | lsr(l, 32), d)
-    q0, r = udivmod(r << 32 | l & 0xFFFFFFFF, d)
-    return q2 + (q1 >> 32), wrap(q1 << 32) | q0
-
-
-@semantic
 def one_plus(h, l, negative):
     """1 + x or 1 - x, fixed, of a fixed x."""
     if negative:
@@ -130,30 +131,26 @@ def one_plus(h, l, negative):
     return h, l
 
 
-@semantic
-def series(e, h, l, which, negative):
-    """Of a long w, fixed: (exp(w) - 1) / w; sin(r) / r and cos(r) with w = r^2.  negative: w is, or the terms alternate."""
-    wh, wl = shift_right(h, l, -e)
-    h, l = LOWEST, 0
-    for i in range(TERMS, 0, -1):
-        h, l = fixed_product(wh, wl, h, l)
-        h, l = fixed_quotient(h, l, i + 1 if which == EXPONENTIAL else 2 * i * (2 * i + 1) if which == SINE else 2 * i * (2 * i - 1))
-        h, l = one_plus(h, l, negative)
-    return h, l
+def coefficient(i):
+    return TABLE[i]
+
+
+@overload(coefficient)
+def _coefficient(i):
+    return lambda i: WORDS[i]
 
 
 @semantic
-def odd_series(e, h, l, negative, terms):
-    """1 + w/3 + w^2/5 + ..., fixed, or with alternating signs: artanh(z) / z and arctan(z) / z, w = z^2."""
+def series(e, h, l, terms, negative):
+    """Of a long w, fixed: c0 + w (c1 + w (c2 ...)) with the coefficients `terms`; negative: with alternating signs."""
     wh, wl = shift_right(h, l, -e)
     h = l = 0
-    for i in range(terms, -1, -1):
+    for i in range((terms & 255) + (terms >> 8) - 1, (terms >> 8) - 1, -1):
         h, l = fixed_product(wh, wl, h, l)
-        th, tl = fixed_quotient(LOWEST, 0, 2 * i + 1)
         if negative:
-            h, l = subtract_pairs(th, tl, h, l)
+            h, l = subtract_pairs(coefficient(2 * i), coefficient(2 * i + 1), h, l)
         else:
-            _, h, l = add_pairs(th, tl, h, l)
+            _, h, l = add_pairs(coefficient(2 * i), coefficient(2 * i + 1), h, l)
     return h, l
 
 
@@ -211,7 +208,7 @@ def log_of_ratio(ne, nh, nl, de, dh, dl):
     """2 artanh(n / d) / ln 2, long."""
     e, h, l = divide(ne, nh, nl, de, dh, dl)
     we, wh, wl = multiply(e, h, l, e, h, l)
-    fh, fl = odd_series(we, wh, wl, False, 26)
+    fh, fl = series(we, wh, wl, ODD_FEW, False)
     e, h, l = times_fixed(e, h, l, fh, fl)
     return multiply(e, h, l, 1, LOG2E_HIGH, LOG2E_LOW)
 
@@ -424,7 +421,7 @@ def arctangent_of(e, h, l):
         de, dh, dl = normalised(1, dh, dl)
         e, h, l = divide(ne, nh, nl, de, dh, dl)
     we, wh, wl = multiply(e, h, l, e, h, l)
-    fh, fl = odd_series(we, wh, wl, True, 46)
+    fh, fl = series(we, wh, wl, ODD, True)
     e, h, l = times_fixed(e, h, l, fh, fl)
     if folded:
         h, l = shift_right(h, l, -1 - e)

@@ -1,0 +1,280 @@
+"""A disk as a virtio block device on PCI.   Data sheet: Virtual I/O Device (VIRTIO) 1.0 (OASIS), 2.3-2.4, 4.1 and 5.2.
+
+    BAR 0, ports: the legacy interface (4.1.4.8)      00 device features   04 driver features   08 queue address / 4096   0C queue size
+                                                      0E queue select      10 queue notify      12 device status          13 ISR status
+                                                      14 configuration of the device
+    BAR 4, memory (4.1.4):     0000 common configuration   1000 ISR status   2000 configuration of the device   3000 notification
+    queue 0, in memory:        descriptors (16 bytes: address, length, flags, next)      available ring      used ring
+    a request:                 type, reserved, sector | data | status                    one descriptor or several each
+
+The driver puts chains of descriptors on the available ring and notifies; the device moves the data, puts them on the used ring and
+interrupts.  A transitional device: the driver takes whichever interface it knows; both show the same state.
+
+It answers at most 64 requests and 4 MiB at a time, the rest at its next deadline.  A chain that is longer than the queue, or a ring
+that says so much more than fits, is a driver's mistake: NEEDS RESET, and the queue rests.  Descriptors that lie where no memory is read
+as FFh, writes there vanish.
+
+Nothing here is compiled: a request costs two accesses, whatever its size.
+
+Not emulated: indirect descriptors, event index, MSI-X, the configuration access capability, discard, multi-queue.
+"""
+from __future__ import annotations
+
+import struct
+
+from .chip import Chip, deadline, field, keep, memory_reads, memory_writes, pin_out, reads, writes
+from .pci import BUS_MASTER, COMMAND, IO, Bar, Header
+
+QUEUE_SIZE, SECTOR = 256, 512
+ACKNOWLEDGE, DRIVER, DRIVER_OK, FEATURES_OK, NEEDS_RESET = 1, 2, 4, 8, 0x40
+SEG_MAX, RO, BLK_SIZE, FLUSH, ANY_LAYOUT, VERSION_1 = 1 << 2, 1 << 5, 1 << 6, 1 << 9, 1 << 27, 1 << 32
+NEXT, WRITE = 1, 2                                       # flags of a descriptor
+NO_INTERRUPT = 1                                         # flag of the available ring
+READ_SECTORS, WRITE_SECTORS, DO_FLUSH, GET_ID = 0, 1, 4, 8
+OK, IOERR, UNSUPPORTED = 0, 1, 2
+MOST_REQUESTS, MOST_BYTES, WORK_US = 64, 4 << 20, 5
+COMMON, ISR, DEVICE, NOTIFY = 0x0000, 0x1000, 0x2000, 0x3000
+
+
+def capability(at: int, after: int, kind: int, offset: int, length: int, *more: int) -> dict[int, tuple[int, int]]:
+    """A capability of 4.1.4 as bytes of configuration space: part of BAR 4."""
+    raw = struct.pack("<BBBBB3xII", 9, after, 16 + 4 * len(more), kind, 4, offset, length) + b"".join(m.to_bytes(4, "little") for m in more)
+    return {at + i: (b, 0) for i, b in enumerate(raw)}
+
+
+HEADER = Header(
+    0x1AF4, 0x1001, 0x010000, 0, command=0, status=0x0010, subsystem=(0x1AF4, 2), pin=1, bars={0: Bar(64, IO), 4: Bar(0x4000)},
+    registers={0x34: (0x40, 0), **capability(0x40, 0x50, 1, COMMON, 56), **capability(0x50, 0x64, 2, NOTIFY, 4, 0),
+               **capability(0x64, 0x74, 3, ISR, 1), **capability(0x74, 0, 4, DEVICE, 64)})
+
+# (offset, bytes, name), 4.1.4.3 and 4.1.4.8; names with a method `set_...` can be written
+COMMON_FIELDS = ((0, 4, "feature_select"), (4, 4, "device_feature"), (8, 4, "driver_select"), (12, 4, "driver_feature"), (16, 2, "no_vector"),
+                 (18, 2, "queues"), (20, 1, "status"), (21, 1, "generation"), (22, 2, "queue"), (24, 2, "queue_size"), (26, 2, "no_vector"),
+                 (28, 2, "queue_enable"), (30, 2, "zero"), (32, 8, "descriptors"), (40, 8, "available"), (48, 8, "used"))
+LEGACY_FIELDS = ((0, 4, "low_features"), (4, 4, "driver_low"), (8, 4, "frame"), (12, 2, "queue_size"), (14, 2, "queue"), (16, 2, "notify"),
+                 (18, 1, "status"), (19, 1, "isr"))
+
+
+def legacy_port(i):
+    @reads(i, f"legacy register byte {i:02X}h", bank="legacy")
+    def read(v, now): return v.legacy(i)
+
+    @writes(i, f"legacy register byte {i:02X}h", bank="legacy")
+    def write(v, value, now): v.set_legacy(i, value, now)
+    return read, write
+
+
+class VirtioBlk(Chip):
+    """virtio block device"""
+    ips = field(63, "ticks per guest second", reset=keep(0))
+    INTA = pin_out("interrupt request, level")
+    master = field(1, "bus master enable, as the board last took it from configuration space")
+    status = field(8, "device status", names="NEEDS_RESET:6 FEATURES_OK:3 DRIVER_OK:2 DRIVER:1 ACKNOWLEDGE:0")
+    isr = field(2, "ISR status: 0 queue, 1 configuration")
+    feature_select = field(32, "which 32 device features are shown")
+    driver_select = field(32, "which 32 driver features are written")
+    driver_features = field(62, "features that the driver has taken")
+    queue = field(16, "queue selected; there is 0")
+    queue_size = field(16, "entries of queue 0", QUEUE_SIZE)
+    queue_enable = field(1, "queue 0 is in use")
+    descriptors = field(62, "address of the descriptor table")
+    available = field(62, "address of the available ring")
+    used = field(62, "address of the used ring")
+    seen = field(16, "index of the next entry of the available ring")
+    done = field(16, "index of the next entry of the used ring")
+    work = deadline("the queue is looked at")
+    header = HEADER
+
+    locals().update({f"{n}_{i}": f for i in range(64) for n, f in zip(("legacy", "set_legacy"), legacy_port(i))})
+
+    def __init__(self, name: str = "virtio") -> None:
+        super().__init__(name)
+        self.disks: list = [None]
+        self.memory, self.geometry = None, (0, 0, 0)
+
+    def attach(self, n: int, disk, geometry: tuple[int, int, int]) -> None:
+        """Give it its disk, which has read(lba, n), write(lba, data), sectors and write_protect."""
+        self.disks[n], self.geometry = disk, geometry
+
+    def configured(self, config) -> None: self.master = int(bool(config[COMMAND] & BUS_MASTER))
+
+    # WHAT THE REGISTERS ARE
+    @property
+    def offered(self) -> int:
+        """Device features (5.2.3, 6)."""
+        disk = self.disks[0]
+        return SEG_MAX | BLK_SIZE | FLUSH | ANY_LAYOUT | VERSION_1 | (RO if disk is not None and disk.write_protect else 0)
+
+    def configuration(self) -> bytes:
+        """5.2.4: capacity, size_max, seg_max, geometry, blk_size."""
+        disk, (c, h, s) = self.disks[0], self.geometry
+        return struct.pack("<QIIHBBI", disk.sectors if disk is not None else 0, 0, QUEUE_SIZE - 2, c, h, s, SECTOR).ljust(64, b"\0")
+
+    def value(self, name: str) -> int:
+        """A register by its name in the tables above."""
+        match name:
+            case "device_feature": return self.offered >> 32 * self.feature_select & 0xFFFFFFFF if self.feature_select < 2 else 0
+            case "driver_feature": return self.driver_features >> 32 * self.driver_select & 0xFFFFFFFF if self.driver_select < 2 else 0
+            case "low_features": return self.offered & 0xFFFFFFFF
+            case "driver_low": return self.driver_features & 0xFFFFFFFF
+            case "frame": return self.descriptors >> 12 & 0xFFFFFFFF if self.queue == 0 and self.queue_enable else 0
+            case "queues": return 1
+            case "no_vector": return 0xFFFF
+            case "zero" | "generation" | "notify": return 0
+            case "queue_size" | "queue_enable" | "descriptors" | "available" | "used" if self.queue: return 0    # there is no other queue
+        return int(getattr(self, name))
+
+    def put(self, name: str, v: int, now: int) -> None:
+        match name:
+            case "status":
+                if v == 0: self.forget()
+                elif v & FEATURES_OK and self.driver_features & ~self.offered: self.status = v & ~FEATURES_OK
+                else: self.status = v
+            case "driver_feature":
+                if self.driver_select < 2:
+                    shift = 32 * self.driver_select
+                    self.driver_features = self.driver_features & ~(0xFFFFFFFF << shift) | (v & (0x3FFFFFFF if shift else 0xFFFFFFFF)) << shift
+            case "driver_low": self.driver_features = v
+            case "frame":
+                if self.queue == 0: self.legacy_queue(v << 12)
+            case "notify": self.work = self.soon(now)
+            case "queue_size":
+                if self.queue == 0 and 0 < v <= QUEUE_SIZE and not v & v - 1: self.queue_size = v
+            case "queue_enable":
+                if self.queue == 0: self.queue_enable = v & 1
+            case "descriptors" | "available" | "used":
+                if self.queue == 0: setattr(self, name, v & (1 << 62) - 1)
+            case "feature_select" | "driver_select" | "queue": setattr(self, name, v)
+
+    def legacy_queue(self, at: int) -> None:
+        """2.4.2: descriptors, available ring and, from the next page on, the used ring."""
+        self.seen = self.done = 0
+        self.queue_enable, self.descriptors, self.available = int(at != 0), at, at + 16 * QUEUE_SIZE
+        self.used = at + 16 * QUEUE_SIZE + 6 + 2 * QUEUE_SIZE + 4095 & ~4095
+
+    def soon(self, now: int) -> int: return now + max(self.ips * WORK_US // 1_000_000, 1)
+
+    def forget(self) -> None:
+        """Device reset, by writing 0 to the status."""
+        master = self.master
+        self.reset()
+        self.master = master
+
+    def take_isr(self) -> int:
+        """Reading it takes the interrupt away."""
+        v, self.isr, self.INTA = self.isr, 0, 0
+        return v
+
+    def interrupt(self) -> None: self.isr, self.INTA = 1, 1
+
+    # THE LEGACY INTERFACE, byte by byte
+    def legacy(self, i: int) -> int:
+        if i >= 20: return self.configuration()[i - 20]
+        if i == 19: return self.take_isr()
+        at, _, name = next(f for f in LEGACY_FIELDS if f[0] <= i < f[0] + f[1])
+        v = QUEUE_SIZE if name == "queue_size" and self.queue == 0 else self.value(name)
+        return v >> 8 * (i - at) & 0xFF
+
+    def set_legacy(self, i: int, v: int, now: int) -> None:
+        if i >= 19: return
+        at, _, name = next(f for f in LEGACY_FIELDS if f[0] <= i < f[0] + f[1])
+        if name in ("low_features", "queue_size") or name == "notify" and i != at: return
+        old = self.descriptors >> 12 & 0xFFFFFFFF if name == "frame" else self.value(name)
+        shift = 8 * (i - at)
+        self.put(name, old & ~(0xFF << shift) | v << shift, now)
+
+    # THE MODERN INTERFACE
+    @memory_reads("registers")
+    def get(self, address, size, now):
+        at = address & 0x3FFF
+        if at < ISR: raw = b"".join(self.value(name).to_bytes(n, "little") for _, n, name in COMMON_FIELDS)
+        elif at < DEVICE: return self.take_isr() if at == ISR else 0
+        elif at < NOTIFY: raw = self.configuration()
+        else: return 0
+        return int.from_bytes(raw[at & 0xFFF:(at & 0xFFF) + size], "little")
+
+    @memory_writes("registers")
+    def set(self, address, size, v, now):
+        at, end = address & 0x3FFF, (address & 0x3FFF) + size
+        if at >= NOTIFY: self.work = self.soon(now)
+        for first, n, name in COMMON_FIELDS:
+            if at >= first + n or end <= first: continue
+            raw = bytearray(self.value(name).to_bytes(n, "little"))
+            for i in range(max(at, first), min(end, first + n)): raw[i - first] = v >> 8 * (i - at) & 0xFF
+            self.put(name, int.from_bytes(raw, "little"), now)
+
+    # THE QUEUE
+    @work.due
+    def look(self, now: int) -> None:
+        """Answer the requests that wait."""
+        if not self.queue_enable or not self.status & DRIVER_OK or self.status & NEEDS_RESET or not self.master: return
+        served = moved = 0
+        flags, ahead = struct.unpack("<HH", self.read(self.available, 4))
+        if ahead - self.seen & 0xFFFF > self.queue_size: return self.broken()
+        while self.seen != ahead and served < MOST_REQUESTS and moved < MOST_BYTES:
+            head, = struct.unpack("<H", self.read(self.available + 4 + 2 * (self.seen % self.queue_size), 2))
+            chain = self.chain(head)
+            if chain is None: return self.broken()
+            n = self.request(chain)
+            self.write(self.used + 4 + 8 * (self.done % self.queue_size), struct.pack("<II", head, n & 0xFFFFFFFF))
+            self.seen, self.done = self.seen + 1 & 0xFFFF, self.done + 1 & 0xFFFF
+            self.write(self.used + 2, struct.pack("<H", self.done))
+            served, moved = served + 1, moved + sum(d[1] for d in chain)
+        if served and not flags & NO_INTERRUPT: self.interrupt()
+        if self.seen != ahead: self.work = self.soon(now)
+
+    def broken(self) -> None:
+        self.status |= NEEDS_RESET
+        self.interrupt()
+
+    def chain(self, i: int) -> list[tuple[int, int, int]] | None:
+        """The descriptors (address, length, flags) from number i on; None for a chain that cannot be."""
+        out = []
+        while i < self.queue_size and len(out) < self.queue_size:
+            address, length, flags, after = struct.unpack("<QIHH", self.read(self.descriptors + 16 * i, 16))
+            out.append((address, length, flags))
+            if not flags & NEXT: return out
+            i = after
+        return None
+
+    def request(self, chain: list[tuple[int, int, int]]) -> int:
+        """Do a request; how many bytes the driver gets."""
+        outs, ins = [d for d in chain if not d[2] & WRITE], [d for d in chain if d[2] & WRITE]
+        given, room = sum(d[1] for d in outs), sum(d[1] for d in ins)
+        if given < 16 or room < 1 or given + room > 16 * MOST_BYTES: return 0             # no header, no place for the status
+        data = b"".join(self.read(a, n) for a, n, _ in outs)
+        kind, _, sector = struct.unpack("<IIQ", data[:16])
+        status, answer = OK, b""
+        try:
+            answer, status = self.perform(kind, sector, data[16:], room - 1)
+        except OSError:
+            status = IOERR
+        self.scatter(ins, answer, status, room)
+        return len(answer) + 1
+
+    def perform(self, kind: int, sector: int, data: bytes, room: int) -> tuple[bytes, int]:
+        disk = self.disks[0]
+        if kind == DO_FLUSH: return b"", OK
+        if kind == GET_ID: return f"NB{self.number:04d}0000".encode().ljust(20, b"\0")[:room], OK
+        if kind not in (READ_SECTORS, WRITE_SECTORS): return b"", UNSUPPORTED
+        n, rest = divmod(room if kind == READ_SECTORS else len(data), SECTOR)
+        if disk is None or rest or sector + n > disk.sectors: return b"", IOERR
+        if kind == READ_SECTORS: return disk.read(sector, n), OK
+        if disk.write_protect: return b"", IOERR
+        disk.write(sector, data)
+        return b"", OK
+
+    def scatter(self, ins: list[tuple[int, int, int]], answer: bytes, status: int, room: int) -> None:
+        """The answer into the driver's descriptors; the last byte of all is the status."""
+        at = 0
+        for address, n, _ in ins:
+            if at < len(answer): self.write(address, answer[at:at + n])
+            at += n
+            if at == room: self.write(address + n - 1, bytes([status]))
+
+    # MEMORY: of the guest's 64 bits there are 32
+    def read(self, address: int, n: int) -> bytes:
+        return self.memory.read(address, n) if address + n <= 1 << 32 else b"\xFF" * n
+
+    def write(self, address: int, data: bytes) -> None:
+        if address + len(data) <= 1 << 32: self.memory.write(address, data)
