@@ -1,14 +1,14 @@
 """x87 loops: guest MIPS of the native tier and of QEMU TCG on the same code in the same run, and the geometric mean of the ratios.
 
 The loops are C compiled for the 387: a dot product, a matrix product, Horner's rule, the Mandelbrot set, and a step of bodies that
-attract each other, all in double precision; and a sum of sines.  As mips.py measures; each loop is a program of its own.
+attract each other, all in double precision.  As mips.py measures; each loop is a program of its own.  A sum of sines stands
+beside them: ours are right to 64 bits, QEMU's are the host's of 53, so it is no part of the mean.
 """
 from __future__ import annotations
 
 import math
 import pathlib
 import subprocess
-import sys
 import tempfile
 
 import guest
@@ -17,6 +17,7 @@ from common import median, report, row
 from qemu import found
 
 HEAD = "typedef unsigned u32; u32 hash(double x){union{double d;u32 w[2];}v;v.d=x;return v.w[0]^v.w[1];}"
+SINES = "sines"
 LOOPS = {
     "dot product": (900, """static double a[512],b[512];
         double work(u32 r){double s=0;u32 i;if(r==0)for(i=0;i<512;i++){a[i]=1.0/(i+1);b[i]=i*0.125;}for(i=0;i<512;i++)s+=a[i]*b[i];return s;}"""),
@@ -31,7 +32,7 @@ LOOPS = {
         double work(u32 r){u32 i,j,k;if(r==0)for(i=0;i<5;i++)for(k=0;k<3;k++){p[i][k]=i*1.25+k*k-2;v[i][k]=0;}
         for(i=0;i<5;i++)for(j=0;j<i;j++){double d[3],s=0.01;for(k=0;k<3;k++){d[k]=p[i][k]-p[j][k];s+=d[k]*d[k];}
         s=0.001/(s*s);for(k=0;k<3;k++){v[i][k]-=d[k]*s;v[j][k]+=d[k]*s;}}for(i=0;i<5;i++)for(k=0;k<3;k++)p[i][k]+=0.01*v[i][k];return p[r%5][1];}"""),
-    "sines": (300, """double work(u32 r){double s=0;for(u32 i=0;i<8;i++){double x=r*0.01+i;__asm__("fsin":"+t"(x));s+=x;}return s;}"""),
+    SINES: (300, """double work(u32 r){double s=0;for(u32 i=0;i<8;i++){double x=r*0.01+i;__asm__("fsin":"+t"(x));s+=x;}return s;}"""),
 }
 TOP = """u32 top(u32 reps,u32*p){u32 x=0;__asm__ volatile("fninit");for(u32 r=0;r<reps;r++)x=x*31+hash(work(r));return x;}"""
 TURNS = 3
@@ -60,13 +61,14 @@ def main() -> None:
         if found():
             peer = [mips.theirs(code, top) for _ in range(TURNS)]
             theirs = own[0][1] / median([t for t, _ in peer]) / 1e6
-            ratios.append(speed / theirs)
+            if name != SINES:
+                ratios.append(speed / theirs)
             same = all(a == own[0][2] for _, a in peer)
             against = f"QEMU TCG {theirs:.0f} MIPS, ratio {speed / theirs:.2f}" + ("" if same else "; other results")
         rows.append(row(f"x87, {name}", f"{speed:.3g} MIPS", "", None, against, f"median of {TURNS}, {own[0][1]:,} instructions"))
     if ratios:
         mean = math.exp(sum(map(math.log, ratios)) / len(ratios))
-        rows.append(row("x87, all loops", f"{mean:.2f} times QEMU TCG", "≥ 3", mean >= 3, "", "geometric mean of the ratios"))
+        rows.append(row("x87, loops but the sines", f"{mean:.2f} times QEMU TCG", "≥ 3", mean >= 3, "", "geometric mean of the ratios"))
     report(rows)
 
 

@@ -16,6 +16,7 @@ from . import state as S
 from .debug import is_watched, note_access
 from .exceptions import AC, GP, NEEDS_PYTHON, SS, fault
 from .isa import flags as F
+from .isa.words import pick
 from .paging import MAY_WRITE, note_stale, translate
 from .raw import MEMORY_READ, MEMORY_WRITE, PYTHON, PYTHON_REGION, REGION_SHIFT, io, peek, poke
 
@@ -26,9 +27,9 @@ DONE, DEVICE, WATCHED = range(3)                        # what `fill` says
 
 @kernel
 def misaligned(size):
-    """Address bits that must be 0 for an operand of this size (vol. 3, table 6-7), the largest power of two in it.  Also read by
-    handlers, of which `size` is the word `last` and one."""
-    return (size ^ size - 1) >> 1 & 15
+    """Address bits that must be 0 for an operand of this size (vol. 3, table 6-7), the largest power of two in it, and 8 for
+    80 bits.  Also read by handlers, of which `size` is the word `last` and one."""
+    return (size ^ size - 1) >> 1 & 15 | pick(size == 10, 7, 0)
 
 
 @kernel

@@ -138,6 +138,12 @@ class Emit(Operands, Vectors):
     def wr_word(self, name, v): self.ir.store(64, v, self.ir.at("%s", S.offset(name)))
 
     # the FPU: isa/x87.py
+    def wr_whole(self, name, v):
+        """All of a word, even where LLVM sees that one byte will do: the next to read it reads all, and would wait for the store."""
+        self.whole(v, self.ir.at("%s", S.offset(name)))
+
+    def whole(self, v, p): self.ir.put(f"store volatile i64 {v}, ptr {p}, align 8")
+
     def st(self, at): return self.ir.at("%s", (at << ST_SHIFT) + ST)
 
     def rd_st(self, at):
@@ -147,7 +153,7 @@ class Emit(Operands, Vectors):
     def wr_st(self, at, significand, exponent):
         p = self.st(at)
         self.ir.store(64, significand, p)
-        self.ir.store(64, exponent, self.ir.at(p, 8))
+        self.whole(exponent, self.ir.at(p, 8))
 
     def either(self, cond, yes, no):
         """The words of one of two functions: for what is long, and the condition mostly the same."""

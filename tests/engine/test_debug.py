@@ -303,7 +303,8 @@ AC = 17
 @pytest.mark.parametrize("text, size", [
     ("mov ax, [ecx]", 2), ("mov eax, [ecx]", 4), ("mov [ecx], ax", 2), ("add [ecx], eax", 4), ("mov al, [ecx]", 1), ("push dword ptr [ecx]", 4),
     ("movzx eax, word ptr [ecx]", 2), ("mov esi, ecx; lodsd", 4), ("mov edi, ecx; stosw", 2), ("bt dword ptr [ecx], eax", 4), ("xchg [ecx], eax", 4),
-    ("cmpxchg8b [ecx]", 8), ("lea eax, [ecx]", 1)])
+    ("cmpxchg8b [ecx]", 8), ("lea eax, [ecx]", 1), ("fninit; fld dword ptr [ecx]", 4), ("fninit; fld1; fstp qword ptr [ecx]", 8),
+    ("fninit; fild word ptr [ecx]", 2), ("fninit; fld1; fstp tbyte ptr [ecx]", 8), ("fninit; fbld [ecx]", 8), ("fninit; fnstenv [ecx]", 4)])
 def test_alignment_check(m, text, size):
     """With CR0.AM and EFLAGS.AC at CPL 3: #AC(0), and nothing has changed; not at level 0, not without either bit."""
     for offset in range(9):

@@ -6,6 +6,7 @@ leaves, nothing done, and that does the whole.  Besides what steps.py says a mac
     rd_st wr_st         a physical register: significand, sign and exponent
     ordinary            leave for the kernel unless a condition holds
     either              one of two sets of words, each computed only when it is wanted
+    wr_whole            a word of the state, in one piece
     track               note which instruction this is
 TOP is not known when handlers are made: registers are found by it when they run.
 """
@@ -100,7 +101,7 @@ WIDTHS = {"Ms": 32, "Md": 64, "Mw": 16, "Ml": 32, "Mq": 64, "Mt": 80}
 # RESULTS
 
 def set_c1(m, flags=0):
-    m.wr_word("fsw", m.rd_word("fsw") & ~C1 | flags)
+    m.wr_whole("fsw", m.rd_word("fsw") & ~C1 | flags)
 
 
 def popped(m, n, ftw=None):
@@ -314,7 +315,7 @@ def ordering(m, f):
 
 def compare(m, f):
     c = ordering(m, f)
-    m.wr_word("fsw", m.rd_word("fsw") & ~C_ALL | c)
+    m.wr_whole("fsw", m.rd_word("fsw") & ~C_ALL | c)
     popped(m, f.row.pops)
     m.track(f.src != "STi" and f.row.name != "ftst")
 
@@ -329,7 +330,7 @@ def compare_to_flags(m, f):
 def examine(m, f):
     s, e, ok = top(m)
     m.ordinary(ok)
-    m.wr_word("fsw", m.rd_word("fsw") & ~C_ALL | pick(s == 0, C3, C2) | e >> 15 << 9)
+    m.wr_whole("fsw", m.rd_word("fsw") & ~C_ALL | pick(s == 0, C3, C2) | e >> 15 << 9)
     m.track(False)
 
 
@@ -355,7 +356,7 @@ def load_control(m, f):
 
 
 def clear_exceptions(m, f):
-    m.wr_word("fsw", m.rd_word("fsw") & C_ALL)
+    m.wr_whole("fsw", m.rd_word("fsw") & C_ALL)
 
 
 def free(m, f):
