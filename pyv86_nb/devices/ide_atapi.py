@@ -16,7 +16,7 @@ import struct
 from collections.abc import Callable
 
 from . import ide_ata, ide_bus_master
-from .ide_drive import ABRT, DRDY, DSC, ERR, sign
+from .ide_drive import DRDY, DSC, ERR, sign
 from .ide_protocol import BUFFER, COMMAND, DATA_IN, DMA_IN, IDLE, PACKET, finish, present
 
 CD_SECTOR, FRAMES, LEAD_IN = 2048, 75, 150
@@ -74,7 +74,7 @@ def execute(ch, d, disk, cdb: bytes, now: int) -> None:
 def check(ch, d, key: int, code: int) -> None:
     """CHECK CONDITION."""
     d.key, d.asc, d.ascq = key, code >> 8, code & 0xFF
-    finish(ch, GOOD | ERR, key << 4 | ABRT)
+    finish(ch, GOOD | ERR, key << 4)
 
 
 def answer(ch, raw: bytes, allocation: int, now: int) -> None:
@@ -177,11 +177,11 @@ def prevent(ch, d, disk, cdb, now):
 
 
 def event_status(ch, d, disk, cdb, now):
-    """GET EVENT STATUS NOTIFICATION, polled: of the classes asked for there is "media"."""
+    """GET EVENT STATUS NOTIFICATION, polled: of the classes asked for there is "media".  The length is that of what follows the header."""
     if not cdb[1] & 1: return check(ch, d, ILLEGAL_REQUEST, BAD_FIELD)
     there = d.tray | (2 if disk is not None and not d.tray else 0)
-    if cdb[4] & 0x10: raw, d.event = bytes((0, 6, 4, 0x10, d.event, there, 0, 0)), 0
-    else: raw = bytes((0, 2, 0x80, 0x10))
+    if cdb[4] & 0x10: raw, d.event = bytes((0, 4, 4, 0x10, d.event, there, 0, 0)), 0
+    else: raw = bytes((0, 0, 0x80, 0x10))
     answer(ch, raw, int.from_bytes(cdb[7:9], "big"), now)
 
 

@@ -13,6 +13,7 @@ from numba.extending import register_jitable as kernel
 
 from . import state as S
 from .access import host_address, is_user, load, logical, probe, room_from, store, write
+from .debug import ON_IO, armed
 from .exceptions import fault
 from .io import check_port, port_read, port_write
 from .isa import alu
@@ -182,7 +183,7 @@ def burst(cpu, size, reading):
     register, s = S.ESI, cpu.of_segment
     if reading:
         register, s = S.EDI, S.ES
-    if cpu.eflags & (F.DF | F.TF):
+    if cpu.eflags & (F.DF | F.TF) or armed(cpu, ON_IO):
         return 0
     n = room(cpu, register, size, s, reading)
     if n < 4:
@@ -233,7 +234,12 @@ def string(cpu, what):
         return
     compares = what == CMPS or what == SCAS
     while running(cpu, left) and not stop:
-        if what > STOS or bulk(cpu, size, what == MOVS) == 0:
+        at_once = 0
+        if what <= STOS:
+            at_once = bulk(cpu, size, what == MOVS)
+        elif what >= INS:
+            at_once = burst(cpu, size, what == INS)
+        if at_once == 0:
             one(cpu, what, size)
             take_one(cpu, 1)
         stop = compares and (F.zero(cpu.result) == 1) == (cpu.repeat == REPNE)

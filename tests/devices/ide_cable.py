@@ -1,5 +1,6 @@
 """Both ends of an IDE cable for tests: a board with drives, a driver that polls, and the same driver's accesses on QEMU's machine."""
 import struct
+import time
 
 from pyv86_nb.board.at_pc import at_pc
 from pyv86_nb.board.memory_map import store_bytes
@@ -53,7 +54,7 @@ class Theirs(Ours):
 
     def read(self, port, size=1): return self.machine.run([f"in{'b w l'.split()[size >> 1]} {port:#x}"])[0]
     def write(self, port, v, size=1): self.machine.run([f"out{'b w l'.split()[size >> 1]} {port:#x} {v:#x}"])
-    def pause(self): self.machine.run(["clock_step 50000"])
+    def pause(self): time.sleep(0.0005)                  # its disks run in real time
     def get(self, at, n): return bytes.fromhex(self.machine.line(f"read {at:#x} {n:#x}")[2:])
     def put(self, at, data): self.machine.run([f"write {at:#x} {len(data):#x} 0x{data.hex()}"])
 
@@ -65,11 +66,11 @@ class Driver:
         self.m, self.base, self.device, self.channel = machine, PORTS[channel], device, channel
         self.control = self.base + 0x206
 
-    def wait(self):
+    def wait(self, busy=BSY):
         """Alternate Status, when it is not busy."""
         for _ in range(20_000):
             s = self.m.read(self.control)
-            if not s & BSY: return s
+            if not s & busy: return s
             self.m.pause()
         raise AssertionError("busy for ever")
 
@@ -127,7 +128,7 @@ class Driver:
         self.m.write(bm + 2, 6)
         self.m.write(self.base + 7, op)
         self.m.write(bm, 1 | (8 if inward else 0))
-        s = self.wait()
+        s = self.wait(BSY | DRQ)                         # either stands while data move by DMA (ATA/ATAPI-6, 9.7)
         status = self.m.read(bm + 2)
         self.m.write(bm, 0)
         return s, status

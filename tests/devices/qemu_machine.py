@@ -11,12 +11,12 @@ QEMU = shutil.which("qemu-system-i386")
 class QemuMachine:
     """A `pc` machine with a standard VGA that never runs an instruction."""
 
-    def __init__(self):
+    def __init__(self, *options):
         self.folder = tempfile.TemporaryDirectory()
         path = self.folder.name + "/qmp"
         self.process = subprocess.Popen(
             [QEMU, "-machine", "pc", "-m", "64", "-display", "none", "-vga", "std", "-nodefaults", "-net", "none", "-accel", "tcg", "-S",
-             "-qtest", "stdio", "-qtest-log", "none", "-qmp", f"unix:{path},server=on,wait=off"],
+             "-qtest", "stdio", "-qtest-log", "none", "-qmp", f"unix:{path},server=on,wait=off", *options],
             stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True)
         self.path, self.qmp_file = path, None
 
@@ -34,11 +34,21 @@ class QemuMachine:
             self.process.stdin.write("".join(c + "\n" for c in piece))
             self.process.stdin.flush()
             for c in piece:
-                words = ["IRQ"]
-                while words[0] == "IRQ": words = self.process.stdout.readline().split()
-                if words[0] != "OK": raise AssertionError(f"{c}: {words}")
+                words = self._answer(c)
                 answers.append(int(words[1], 16) if len(words) > 1 else None)
         return answers
+
+    def _answer(self, command):
+        words = ["IRQ"]
+        while words[0] == "IRQ": words = self.process.stdout.readline().split()
+        if words[0] != "OK": raise AssertionError(f"{command}: {words}")
+        return words
+
+    def line(self, command):
+        """The answer of one command as text."""
+        self.process.stdin.write(command + "\n")
+        self.process.stdin.flush()
+        return self._answer(command)[1]
 
     def qmp(self, execute, **arguments):
         if self.qmp_file is None:

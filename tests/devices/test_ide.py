@@ -253,7 +253,7 @@ def settled(d):
 
 def test_attention_is_told_once(drive):
     """SFF-8020i 10.8.18, 10.8.24: 6/28/00 after a change, by TEST UNIT READY or asked for; then good."""
-    assert drive.packet(0x00)[:2] == (0x51, 0x64) and sense(drive) == (6, 0x28, 0)
+    assert drive.packet(0x00)[:2] == (0x51, 0x60) and sense(drive) == (6, 0x28, 0)
     assert drive.packet(0x00)[0] == 0x50 and sense(drive) == (0, 0, 0)
     assert drive.packet(0x12, 0, 0, 0, 36)[2][:5] == b"\x05\x80\x00\x21\x1F"
 
@@ -277,7 +277,7 @@ def test_what_is_refused(drive):
     settled(drive)
     for cdb, expected in (((0x28, 0, 0, 0, 2, 0xBB, 0, 0, 2), (5, 0x21, 0)), ((0xFF,), (5, 0x20, 0)), ((0x43, 0, 0, 0, 0, 0, 7, 0, 20), (5, 0x24, 0)),
                           ((0x5A, 0, 0x17, 0, 0, 0, 0, 0, 40), (5, 0x24, 0)), ((0x5A, 0, 0xEA, 0, 0, 0, 0, 0, 40), (5, 0x39, 0))):
-        assert drive.packet(*cdb)[:2] == (0x51, expected[0] << 4 | 4) and sense(drive) == expected
+        assert drive.packet(*cdb)[:2] == (0x51, expected[0] << 4) and sense(drive) == expected
     for op in (0xEC, 0x20): assert drive.command(op) & 1 and drive.task_file()[:5] == [4, 1, 1, 0x14, 0xEB]
 
 

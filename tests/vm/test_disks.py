@@ -173,3 +173,15 @@ def test_snapshots_keep_what_was_written(tmp_path, bus):
     path.unlink()
     with pytest.raises(FileNotFoundError) as e: Snapshot.load(tmp_path / "s.npz")
     assert "big.img" in one_sentence(e)
+
+
+def test_blocks_are_taken_at_once(monkeypatch):
+    """A REP INSW asks the chip for its last word alone; the bytes before it are copied (bus.burst)."""
+    with VM("4M", bare="flat", hda=bytes(512 * SECTORS), tier="python") as vm:
+        vm.load(0x1000, program(IDE_ON + PIO), entry=0x1000)
+        vm.regs.esp = 0x8000
+        board, asked = vm._machine.board, []
+        read = board.read
+        monkeypatch.setattr(board, "read", lambda port, size=1: asked.append(port) or read(port, size))
+        assert vm.run(timeout=120).reason == "halted"
+    assert 0 < asked.count(0x1F0) < 40
