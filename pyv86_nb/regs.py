@@ -3,6 +3,7 @@
     vm.regs.eax, vm.regs.eip = 1, 0x7C00
     vm.regs.cs = 0x1000                 # loads the segment as the current mode would: a selector without descriptor is refused
     vm.regs.st[0], vm.regs.fpu_status   # the FPU
+    vm.regs.xmm[0].view("f4"), vm.regs.mm[0], vm.regs.mxcsr
     pd.DataFrame(vm.regs.array)
 """
 from __future__ import annotations
@@ -12,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from .fpu_view import Stack
+from .vector_view import VectorRegisters
 
 if TYPE_CHECKING:
     from .vm import VM
@@ -21,9 +23,9 @@ SEGMENTS = ("es", "cs", "ss", "ds", "fs", "gs", "ldtr", "tr")
 CONTROL = ("cr0", "cr2", "cr3", "cr4", "dr0", "dr1", "dr2", "dr3", "dr6", "dr7")
 TABLES = ("gdtr", "idtr")
 FPU = ("fpu_control", "fpu_status", "fpu_tag")
-NAMES = GENERAL + SEGMENTS + CONTROL + TABLES + FPU
+NAMES = GENERAL + SEGMENTS + CONTROL + TABLES + FPU + ("mxcsr",)
+NUMBERED = ("st", "xmm", "mm")
 ALIASES = {"dr4": "dr6", "dr5": "dr7"}                   # SDM vol. 3, 18.2.2
-NOT_YET = {"mm": "MMX", "xmm": "SSE", "mxcsr": "SSE"}
 
 COUNTED = [("instruction", "u8"), ("time", "f8")]
 DTYPE = np.dtype(COUNTED + [(n, "u4") for n in GENERAL] + [(n, "u2") for n in SEGMENTS] + [(n, "u4") for n in CONTROL]
@@ -33,8 +35,8 @@ DTYPE = np.dtype(COUNTED + [(n, "u4") for n in GENERAL] + [(n, "u2") for n in SE
 class Registers:
     """Registers of the processor, read and written by attribute.
 
-    Values are ints; `gdtr` and `idtr` are pairs (base, limit), `st` is the FPU's stack (fpu_view.py).  Reading and writing wait
-    for the next slice boundary of a running machine.
+    Values are ints; `gdtr` and `idtr` are pairs (base, limit), `st` is the FPU's stack (fpu_view.py), `xmm` and `mm` are arrays of
+    bytes (vector_view.py).  Reading and writing wait for the next slice boundary of a running machine.
 
     Raises
     ------
@@ -51,16 +53,17 @@ class Registers:
         object.__setattr__(self, "_vm", vm)
 
     def __getattr__(self, name: str) -> Any:
-        if name == "st":
-            return Stack(self._vm)
+        if name in NUMBERED:
+            return Stack(self._vm) if name == "st" else VectorRegisters(self._vm, name)
         name = known(name)
         with self._vm._at_rest() as machine:
             value = machine.processor.get(name)
         return tuple(int(v) for v in value) if name in TABLES else int(value)
 
     def __setattr__(self, name: str, value: Any) -> None:
-        if name == "st":
-            raise AttributeError("vm.regs.st is written by number: vm.regs.st[0] = 1.5")
+        if name in NUMBERED:
+            example = "1.5" if name == "st" else "bytes(16)" if name == "xmm" else "bytes(8)"
+            raise AttributeError(f"vm.regs.{name} is written by number: vm.regs.{name}[0] = {example}")
         name = known(name)
         made = pair(name, value) if name in TABLES else word(name, value, 16 if name in SEGMENTS + FPU else 32)
         with self._vm._at_rest("register", name, made) as machine:
@@ -72,7 +75,7 @@ class Registers:
                 raise ValueError(f"{name} = {value!r} was refused as the current mode would refuse it: {e}") from e
 
     def __dir__(self) -> list[str]:
-        return [*NAMES, "st", "array"]
+        return [*NAMES, *NUMBERED, "array"]
 
     @property
     def array(self) -> np.ndarray:
@@ -100,8 +103,6 @@ def known(name: str) -> str:
     name = ALIASES.get(name, name)
     if name in NAMES:
         return name
-    if name in NOT_YET:
-        raise AttributeError(f"vm.regs.{name}: the processor of this version has no {NOT_YET[name]} (its CPUID says so)")
     raise AttributeError(f"vm.regs.{name}: there is no such register; the names are {', '.join(NAMES)}")
 
 

@@ -22,7 +22,7 @@ from .isa.opcodes import KERNELS, OPCODES
 from .kernels import PUSHF
 from .raw import num, peek, poke
 from .records import EXITS, HOLES, RECORD, SEGMENT_STRIDE
-from .stencils import CONSTANT, CONT, EXIT0, HERE, HOLE0, TAKEN
+from .stencils import BYTE, CONSTANT, CONT, EXIT0, HERE, HOLE0, TAKEN
 
 # numbers of special handlers, and of exits
 HEAD, GOTO, HOP, TO_PYTHON, KERNEL = (SPECIAL_NAMES.index(n) for n in ("head", "goto", "hop", "python", "kernel"))
@@ -63,6 +63,9 @@ def paste(t, sid, rec, at):
     for h in range(t.first[sid], t.first[sid + 1]):
         hole = t.holes[h]
         o, symbol, v = at + hole[0], hole[1], num(hole[2])
+        if symbol == BYTE:
+            poke(t.arena + o, 1, v + r.imm & 255)
+            continue
         if symbol == IMM:
             v += r.imm
         elif symbol == RA:

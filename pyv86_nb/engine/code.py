@@ -15,7 +15,7 @@ PLAN = 10 * LONGEST_BLOCK + 16                          # handlers of a block, a
 RECORDS, BLOCKS, BUCKETS = 1 << 18, 1 << 16, 1 << 16
 ARENA, COLD_AT = 64 << 20, 40 << 20                     # bytes; from COLD_AT on the far stubs
 HANDLERS, CODE_BYTES, HOLE_ROWS = 8192, 1 << 20, 1 << 15
-SID = 1 << 19
+SID = 1 << 20
 PAGES = (1 << 20) + 1                                   # the last: paging.NOWHERE
 
 PLANNED = np.dtype([(n, "i8") for n in ("sid", "imm", "ra", "rb", "base", "window", "last", "eip", "left", "target", "row", "what",

@@ -66,7 +66,7 @@ class Vectors:
     # floating point
     def can(self, row):
         """Whether the host has the instruction."""
-        return not row.host or has(row.host_feature)
+        return not row.host or (has(row.host_feature) and (self.mode == "native" or not row.patched))
 
     def begin_floating(self):
         ir = self.ir
@@ -105,6 +105,34 @@ class Vectors:
         else:
             r = ir.name(f'call {into} asm sideeffect "{row.host} {select}$2, $0", "{out},0,{kind}"({WIDE} {a.text}, {source})')
         return ir.wide(32, r) if f.dst == "r" else WideVal(128, r, ir)
+
+    def hosted(self, f, a, b): return self.floating(f, a, b)
+    def xmm0(self): return self.rd_wide(S.XMM, 128)
+
+    def crc32(self, meaning, a, b, w):
+        """The host's instruction where it has one."""
+        if not has("sse4.2"):
+            return meaning(a, b, w)
+        x, y = self.ir.narrow(32, a), self.ir.narrow(w, b)
+        name, kind = {8: ("crc32b", "q"), 16: ("crc32w", "r"), 32: ("crc32l", "r")}[w]
+        return self.ir.wide(32, self.ir.name(f'call i32 asm "{name} $2, $0", "=r,0,{kind}"(i32 {x}, i{w} {y})'))
+
+    def string(self, f, a, b):
+        """CF, ZF, SF, OF; the result goes to its register.  `$imm` is one byte, filled when the handler is pasted."""
+        ir, name = self.ir, f.row.name
+        index, explicit = name[-1] == "i", name[4] == "e"
+        into, kind = ("{ecx}", "i32") if index else ("{xmm0}", WIDE)
+        lengths = "".join(f", i32 {ir.narrow(32, self.rd_reg(r))}" for r in (0, 2)) if explicit else ""
+        text = f"{name} $$imm, $6, $5; setb $1; sete $2; sets $3; seto $4"
+        registers = f"={into},=&q,=&q,=&q,=&q,x,x" + (",{eax},{edx}" if explicit else "") + ",~{flags}"
+        all_ = f"{{{kind}, i8, i8, i8, i8}}"
+        r = ir.name(f'call {all_} asm sideeffect "{text}", "{registers}"({WIDE} {a.text}, {WIDE} {b.text}{lengths})')
+        result, *flags = (ir.name(f"extractvalue {all_} {r}, {i}") for i in range(5))
+        if index:
+            self.wr_reg(1, "r", 32, ir.wide(32, result))
+        else:
+            self.wr_wide(S.XMM, WideVal(128, result, ir))
+        return [ir.wide(8, x) for x in flags]
 
     def load_mxcsr(self, v):
         """What is reserved is the plain reader's, which raises #GP."""

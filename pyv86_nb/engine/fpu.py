@@ -364,7 +364,7 @@ def function_of_two(cpu, i):
         m, e, f = X.scale(am, ae, bm, be, cpu.fcw)
     else:
         m, e, f = X.remainder(am, ae, bm, be, i == 5, cpu.fcw)
-        cpu.fsw &= ~(R.C2 if f & R.IE else C_ALL)
+        cpu.fsw &= ~(R.C2 if R.kind(m, e) >= R.QUIET or R.stops(f, cpu.fcw) else C_ALL)
     note(cpu, f)
     if not R.stops(f, cpu.fcw):
         put(cpu, 1 if pops else 0, m, e)

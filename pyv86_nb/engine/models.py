@@ -26,7 +26,7 @@ FPU, SEP, MTRR, PAT, NX, APIC, RDTSCP, ARCH_CAPABILITIES, P6, TSC_DEADLINE = (
     OFFERS[n] for n in ("fpu", "sep", "mtrr", "pat", "nx", "apic", "rdtscp", "arch_capabilities", "p6", "tsc_deadline"))
 
 WORKS = set("fpu fxsr vme de pse tsc msr pae cx8 apic sep mtrr pge cmov pat pse36 p6 movbe popcnt rdrand rdseed smep smap umip "
-            "arch_capabilities nx rdtscp lzcnt tsc_deadline mmx sse sse2 sse3 clfsh".split())
+            "arch_capabilities nx rdtscp lzcnt tsc_deadline mmx sse sse2 sse3 clfsh ssse3 sse4_1 aes pclmulqdq sse4_2".split())
 
 PENTIUM = "fpu vme de pse tsc msr cx8 apic"
 PENTIUM3 = PENTIUM + " pae sep mtrr pge cmov pat pse36 mmx fxsr sse p6"

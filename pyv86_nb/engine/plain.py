@@ -14,7 +14,7 @@ from .forms import Form
 from .fpu import check_pending
 from .interrupt import raise_exception
 from .isa import flags as F
-from .isa import steps
+from .isa import steps, text
 from .isa.lanes import Wide
 from .isa.opcodes import OPCODES
 from .isa.softfloat import BEFORE, Environment
@@ -211,6 +211,20 @@ class Plain(Operands):
         if unmasked:
             fault(cpu, XM if cpu.cr4 & S.OSXMMEXCPT else UD, 0)
         return r
+
+    def hosted(self, f, a, b): return f.row.meaning(a, b, None)
+    def xmm0(self): return self.rd_wide(S.XMM, 128)
+    def crc32(self, meaning, a, b, w): return meaning(a, b, w)
+
+    def string(self, f, a, b):
+        i, name = self.imm(8), f.row.name
+        lengths = (self.rd_reg(S.EAX), self.rd_reg(S.EDX)) if name[4] == "e" else (None, None)
+        result, n, *flags = text.compare(a, b, i, *lengths)
+        if name[-1] == "i":
+            self.wr_reg(S.ECX, "r", 32, text.index(result, n, i))
+        else:
+            self.wr_wide(S.XMM, text.mask(a, result, n, i))
+        return flags
 
     def load_mxcsr(self, v):
         if v & ~0xFFFF:

@@ -11,7 +11,20 @@ import os
 import llvmlite.binding as llvm
 import numpy as np
 
-from . import bus, decode, dispatch, door, forms, fpu_door, fpu_registers, kernels, reasons, stencils, unit
+from . import (
+    bus,
+    decode,
+    dispatch,
+    door,
+    forms,
+    fpu_door,
+    fpu_registers,
+    kernels,
+    reasons,
+    stencils,
+    unit,
+    vector_registers,
+)
 from . import code as C
 from . import segmentation as SEG
 from . import state as S
@@ -321,6 +334,8 @@ class Processor:
             return getattr(cpu, name)
         if name in fpu_registers.NAMES:
             return fpu_registers.get(cpu, name)
+        if name in vector_registers.NAMES:
+            return vector_registers.get(cpu, name)
         raise AttributeError(f"there is no register {name!r}")
 
     def set(self, name: str, value) -> None:
@@ -333,8 +348,8 @@ class Processor:
             setattr(cpu, name[:3] + "_base", base)
             setattr(cpu, name[:3] + "_limit", limit)
             return
-        if name in fpu_registers.NAMES:
-            fpu_registers.set(cpu, name, value)
+        if name in fpu_registers.NAMES or name in vector_registers.NAMES:
+            (fpu_registers if name in fpu_registers.NAMES else vector_registers).set(cpu, name, value)
             cpu.attention = 1
             return
         self._fits(name, value, 16 if name in S.SEGMENTS or name in ("ldtr", "tr") else 32)

@@ -90,7 +90,7 @@ def offset(name, field=None, index=0):
 
 
 XMM, MMX = ((offset(n) - offset("reg")) // 8 for n in ("xmm", "st"))       # of their registers, as words counted from `reg`
-MXCSR_RESET = 0x1F80
+MXCSR_RESET, MXCSR_MASK = 0x1F80, 0xFFFF
 
 # CR0, CR4, EFER, APIC_BASE, CPUID
 PE, MP, EM, TS, ET, NE, WP, AM, NW, CD, PG = 1, 2, 4, 8, 16, 32, 1 << 16, 1 << 18, 1 << 29, 1 << 30, 1 << 31

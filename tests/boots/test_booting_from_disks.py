@@ -58,13 +58,13 @@ def test_a_cd_with_isolinux(made, seabios):
     iso = made(isolinux_iso, "xorriso")
     with VM(cdrom=iso) as vm:
         boot(vm, "Automatic boot in")
-        ours = vm.screen.text()[:22]
+        ours = vm.screen.text()[:18]                      # the menu; the count-down below it moves
         boot(vm, "BOOT-OK")
         assert re.search(r"sr 1:0:0:0: \[sr0\] scsi3-mmc drive", vm.serial[0].text)
     if found():
         with Qemu("-cdrom", str(iso), "-boot", "d") as q:
             q.wait("Automatic boot in")
-            assert [r.rstrip() for r in q.screen()[:22]] == [r.rstrip() for r in ours] and any("Linux from the CD" in r for r in ours)
+            assert [r.rstrip() for r in q.screen()[:18]] == [r.rstrip() for r in ours] and any("Linux from the CD" in r for r in ours)
 
 
 def test_a_cd_with_grub(made, seabios):
@@ -90,7 +90,8 @@ def test_a_hard_disk_is_written_to_and_booted_again(made, seabios, tmp_path):
         boot(vm, "BOOT-OK")
         sh = Shell(vm)
         assert "64.0 MiB" in sh("dmesg | grep 'sda.*logical'")
-        assert not sh("dmesg | grep -i -E 'ata.*(error|exception|failed|timeout|lost)'").strip()
+        complaints = sh("dmesg | grep -i -E 'ata.*(error|exception|failed|timeout|lost)'")
+        assert "ata" not in complaints.lower(), complaints   # the kernel may say other things on this line meanwhile
         sh("mount -t ext2 /dev/sda1 /mnt && seq 1 200000 > /mnt/numbers && cp /mnt/boot/vmlinuz /mnt/copy && sync")
         sums = md5(sh("md5sum /mnt/numbers /mnt/copy"))
         sh("umount /mnt")

@@ -14,6 +14,7 @@ between the tiers to the bit; one of them is compared with Unicorn.   Where it w
     MXCSR               it takes reserved bits, and sets no flags;   CMPPS with a predicate above 7 is #UD to it, the processor cuts it
     RCPPS, RSQRTPS      it computes exactly: test_sse.py has the bound
     0F 18, a register   reserved for hints, #UD to it;   POPCNT, LZCNT, MOVBE are 32 bits wide in 16-bit code, and VIF is lost: no VME
+    PHADDW ...          of a register with itself: it overwrites what it has not read;   CRC32 takes 32 bits in 16-bit code
     MASKMOVDQU          touches nothing but the bytes that are chosen (the manual leaves it open; ours asks for all 16)
     self-modification   of the instruction itself: it begins again
     ARPL                it writes the operand even if it does not change; before a fault on the second of two pages ours
@@ -119,6 +120,8 @@ def differences(got, want, case, memory):
     if (ours == "#GP(0x0)" and any(r.aligned for r in case.rows)) or (ours and any(r.name in ("maskmovdqu", "maskmovq", "clflush", "ldmxcsr") for r in case.rows)):
         return None
     if any(r.name in APPROXIMATE for r in case.rows) or (vector == 6 and any(r.name[:3] == "cmp" and r.bits for r in case.rows)):
+        return None
+    if any(r.name[:3] in ("pha", "phs") for r in case.rows) or (case.world.width == 16 and any(r.name == "crc32" for r in case.rows)):
         return None
     if vector == 6 and any(r.name == "nop" for r in case.rows):
         return None

@@ -55,6 +55,28 @@ def horizontal(w, f):
     return meaning
 
 
+def dot(w):
+    """DPPS, DPPD of all lanes, to all lanes: the sums of halves, added."""
+    def meaning(a, b, i, env):
+        f = SF.FORMATS[w]
+        sums = [SF.mul(f, env, x, y) for x, y in zip(a.lanes(w), b.lanes(w), strict=True)]
+        while len(sums) > 1:
+            sums = [SF.add(f, env, x, y) for x, y in zip(sums[::2], sums[1::2], strict=True)]
+        return Wide.join(sums * (128 // w), w)
+    return meaning
+
+
+def chosen(w):
+    """Zeros for what the high half of the immediate leaves out."""
+    def cut(x, i): return x.each(w, lambda v, k: pick(i >> k + 4 & 1 != 0, v, 0), x.numbers(w))
+    return lambda a, b, i: (cut(a, i), cut(b, i))
+
+
+def broadcast(w):
+    """Where the low half of the immediate wants it."""
+    return lambda r, i: r.each(w, lambda v, k: pick(i >> k & 1 != 0, v, 0), r.numbers(w))
+
+
 # CONVERSIONS
 
 def to_integers(w, n, truncate):
@@ -75,6 +97,14 @@ def from_integers(w, n):
 
 def from_integer(w):
     return lambda a, b, i, env: a.put(w, 0, SF.from_integer(SF.FORMATS[w], env, sx(b.word(32), 32)))
+
+
+def to_integral(w, one):
+    """ROUNDPS and the like: the mode is the immediate's, or MXCSR's; bit 3 keeps PE quiet."""
+    def meaning(a, b, i, env):
+        def round_(x): return SF.to_integral(SF.FORMATS[w], env, x, env.mode if i & 4 else i & 3, i & 8)
+        return a.put(w, 0, round_(b.word(w))) if one else b.each(w, round_)
+    return meaning
 
 
 def convert(w, to, n):

@@ -164,3 +164,87 @@ def select_signed(a, b, i):
 
 def twice(a, b, i): return b.extended(128).choose(64, (0, 0))
 def each_twice(odd): return lambda a, b, i: b.choose(32, (odd, odd, 2 + odd, 2 + odd))
+
+
+# SSSE3
+
+def absolute(x, w): return pick(sx(x, w) < 0, -x, x)
+def sign(a, b, w): return pick(sx(b, w) < 0, -a, pick(b == 0, 0, a))
+def multiply_round(a, b, w): return (sx(a, w) * sx(b, w) >> w - 2) + 1 >> 1
+def one_operand(w, f): return lambda a, b, i: b.each(w, lambda x: f(x, w))
+def permute(a, b, i): return a.permute(b)
+
+
+def neighbours(w, f):
+    """PHADDW and the like: of neighbouring lanes of DEST, then of SRC."""
+    def meaning(a, b, i):
+        n = 2 * a.bits // w
+        return a.choose(w, range(0, n, 2), b).each(w, lambda x, y: f(x, y, w), a.choose(w, range(1, n, 2), b))
+    return meaning
+
+
+def multiply_add_bytes(a, b, i):
+    """PMADDUBSW: unsigned by signed."""
+    def sum_(x, y): return clamp((x & 255) * sx(y & 255, 8) + (x >> 8) * sx(y >> 8, 8), -0x8000, 0x7FFF)
+    return a.each(16, sum_, b)
+
+
+def align_right(a, b, i):
+    """PALIGNR: both, DEST above SRC, shifted right by bytes."""
+    n = a.bits // 8
+    k = a.numbers(8)
+    low = b.permute(k.each(8, lambda k: pick(k + i < n, k + i, 0x80)))
+    return low | a.permute(k.each(8, lambda k: pick(k + i < n, 0x80, pick(k + i < 2 * n, k + i - n, 0x80))))
+
+
+# SSE4.1
+
+def multiply_even_signed(a, b, w): return sx(a & 0xFFFFFFFF, 32) * sx(b & 0xFFFFFFFF, 32)
+def widen(w, to, signed): return lambda a, b, i: b.each(w, lambda x: sx(x, w) if signed else x, to=to)
+def pack_unsigned_words(a, b, i): return a.pack(32, lambda x: clamp(sx(x, 32), 0, 0xFFFF), b)
+def insert(w): return lambda a, b, i: a.put(w, i & 128 // w - 1, b.word(w))
+def extract(w): return lambda a, b, i: b.word(w, i & 128 // w - 1)
+def extract_to_memory(w): return lambda a, b, i: b.from_word(w, b.word(w, i & 128 // w - 1))
+
+
+def blend(w):
+    """By bits of the immediate."""
+    return lambda a, b, i: a.each(w, lambda x, y, k: pick(i >> k & 1 != 0, y, x), b, a.numbers(w))
+
+
+def blend_by_signs(w):
+    """By the top bits of XMM0."""
+    return lambda a, b, mask: a.each(w, lambda x, y, s: pick(s >> w - 1 & 1 != 0, y, x), b, mask)
+
+
+def insert_single(a, b, i):
+    """INSERTPS; an operand in memory has one lane."""
+    put = a.put(32, i >> 4 & 3, b.word(32, i >> 6 if b.bits == 128 else 0))
+    return put.each(32, lambda x, k: pick(i >> k & 1 != 0, 0, x), put.numbers(32))
+
+
+def least_word(a, b, i):
+    """PHMINPOSUW: the least word and where it is."""
+    best = b.word(16, 0) << 3
+    for k in range(1, 8):
+        v = b.word(16, k) << 3 | k
+        best = pick(v < best, v, best)
+    return b.from_word(64, best >> 3 | (best & 7) << 16).extended(128)
+
+
+def sums_of_differences(a, b, i):
+    """MPSADBW: four bytes of SRC against DEST at eight places."""
+    def differences(j):
+        there = a.permute(a.numbers(16).each(16, lambda k: k + (i >> 2 & 1) * 4 + j | 0x8000))
+        here = b.permute(b.numbers(16).each(16, lambda k: k * 0 + (i & 3) * 4 + j | 0x8000))
+        return there.each(16, lambda x, y: pick(x > y, x - y, y - x), here)
+    first, *more = (differences(j) for j in range(4))
+    for d in more:
+        first = first.each(16, lambda x, y: x + y, d)
+    return first
+
+
+def test(a, b, i):
+    """PTEST: (ZF, PF, CF)."""
+    def none(x): return pick((x.word(64) | x.word(64, 1)) == 0, 1, 0)
+    return none(a & b), 0, none(~a & b)

@@ -38,7 +38,10 @@ class Row:
     low: bool = False             # the result is the low half of DEST
     at_edi: bool = False          # the operand in memory is at DS:EDI
     host: str = ""                # the instruction of x86-64 hosts that does it,
-    host_feature: str = "sse2"    # of those that have this
+    host_feature: str = "sse2"    # of those that have this,
+    patched: bool = False         # and that has an immediate, patched in: the native tier's alone
+    before: Callable | None = None                      # and what is done to its operands
+    after: Callable | None = None                       # and to its result, so that it needs no immediate
 
 
 PREFIXES, MAPS = ("NP", "66", "F2", "F3"), ("", "0F ", "0F 38 ", "0F 3A ")

@@ -77,7 +77,11 @@ def floating(m, f):
     m.begin_floating()
     b = source(m, f, row.operands[1], row.bits)
     a = m.rd_wide("ra", f.w) if into and row.reads else None
+    if row.before:
+        a, b = row.before(a, b, m.imm(8))
     r = m.floating(f, None if row.low else a, b)
+    if row.after:
+        r = row.after(r, m.imm(8))
     if row.low:
         r = a.put(64, 0, r.word(64))
     if "mmx" in row.unit:
@@ -86,6 +90,45 @@ def floating(m, f):
         m.wr_wide("ra", r.low(f.w))
     else:
         m.wr_reg("ra", "r", 32, r)
+
+
+def hosted(m, f):
+    """DEST := meaning(DEST, SRC), by the host's instruction, of which the immediate is no part."""
+    row = f.row
+    b = source(m, f, row.operands[1], row.bits)
+    a = m.rd_wide("ra", f.w) if row.reads else None
+    i = m.imm(8) if "Ib" in row.operands else None
+    if row.before:
+        a, b = row.before(a, b, i)
+    r = m.hosted(f, a, b)
+    m.wr_wide("ra", row.after(r, i) if row.after else r)
+
+
+def by_xmm0(m, f):
+    """DEST := meaning(DEST, SRC, XMM0)."""
+    b = source(m, f, f.row.operands[1], f.row.bits)
+    m.wr_wide("ra", f.row.meaning(m.rd_wide("ra", f.w), b, m.xmm0()))
+
+
+def tested(m, f):
+    """PTEST"""
+    b = source(m, f, f.row.operands[1], f.row.bits)
+    zf, pf, cf = f.row.meaning(m.rd_wide("ra", f.w), b, None)
+    m.set_flags(*F.from_image(zf << 6 | pf << 2 | cf))
+
+
+def crc32(m, f):
+    """A general register and 8, 16 or 32 bits; all 32 of the register, whatever the operand size."""
+    w = f.row.sw or f.w
+    b = m.fetch(f.src, "rb", w)
+    m.wr_reg("ra", "r", 32, m.crc32(f.row.meaning, m.rd_reg("ra"), b, w))
+
+
+def string(m, f):
+    """PCMPESTRI and the like: the answer is in ECX or XMM0, and CF ZF SF OF."""
+    b = source(m, f, f.row.operands[1], f.row.bits)
+    cf, zf, sf, of = m.string(f, m.rd_wide("ra", f.w), b)
+    m.set_flags(*F.from_image(cf | zf << 6 | sf << 7 | of << 11))
 
 
 def ordered(m, f):
