@@ -55,17 +55,16 @@ def main() -> None:
     rows, ratios = [], []
     for name, (reps, text) in LOOPS.items():
         code, top = build(text)
-        mips.REPS["native"] = mips.REPS["qemu"] = 40 * reps
-        own = [mips.ours("native", code, top) for _ in range(TURNS)]
-        speed, against = median([m for m, _, _ in own]), ""
+        own = [mips.ours("native", code, top, 40 * reps) for _ in range(TURNS)]
+        speed, against = median([m for m, _, _, _ in own]), ""
         if found():
-            peer = [mips.theirs(code, top) for _ in range(TURNS)]
-            theirs = own[0][1] / median([t for t, _ in peer]) / 1e6
+            peer = [mips.theirs(code, top, 40 * reps) for _ in range(TURNS)]
+            theirs = own[0][2] / median([t for t, _ in peer]) / 1e6
             if name != SINES:
                 ratios.append(speed / theirs)
-            same = all(a == own[0][2] for _, a in peer)
+            same = all(a == own[0][3] for _, a in peer)
             against = f"QEMU TCG {theirs:.0f} MIPS, ratio {speed / theirs:.2f}" + ("" if same else "; other results")
-        rows.append(row(f"x87, {name}", f"{speed:.3g} MIPS", "", None, against, f"median of {TURNS}, {own[0][1]:,} instructions"))
+        rows.append(row(f"x87, {name}", f"{speed:.3g} MIPS", "", None, against, f"median of {TURNS}, {own[0][2]:,} instructions"))
     if ratios:
         mean = math.exp(sum(map(math.log, ratios)) / len(ratios))
         rows.append(row("x87, loops but the sines", f"{mean:.2f} times QEMU TCG", "≥ 3", mean >= 3, "", "geometric mean of the ratios"))
