@@ -44,7 +44,8 @@ def main() -> None:
         rows.append(row(name.replace("_", " "), f"{mips:.0f} MIPS", "", None, against))
     if ratios:
         mean = math.exp(sum(map(math.log, ratios)) / len(ratios))
-        rows.append(row(f"geometric mean of {len(ratios)} programs", f"{mean:.2f} x QEMU TCG", "≥ 1 x, aim 2 x", mean >= 1, note=f"medians of {TURNS}"))
+        rows.append(row(f"geometric mean of {len(ratios)} programs", f"{mean:.2f} x QEMU TCG", "≥ 1 x, aim 2 x", mean >= 1,
+                        note=f"medians of {TURNS}"))
     report(rows)
 
 
