@@ -5,6 +5,7 @@
 
 Parts: the handlers of the native and the threaded tier, the loop, the kernels, the chips of the board, its wires.  Later starts load object files.
 """
+import gc
 import os
 import subprocess
 import sys
@@ -17,7 +18,8 @@ from .engine import bus, cache, fpu_door, kernels, processor, stencils, unit
 UNITS = {"loop": processor.LOOP, "kernels": kernels.UNIT, "fpu": fpu_door.UNIT, "wires": bus.WIRES}
 COMMON = "kernels", "loop", "chips", "fpu", "wires"
 TIERS = {"native": ("native", *COMMON), "threaded": ("threaded", *COMMON), "python": ("wires",)}
-TYPICAL = {"kernels": 8, "loop": 8, "chips": 8, "fpu": 5, "native": 3, "threaded": 3, "wires": 1}           # seconds, for the progress bar
+# Seconds, for the progress bar.  In this order two processes share them best: chips and kernels, handlers with loop and FPU.
+TYPICAL = {"native": 8, "threaded": 6, "chips": 12, "loop": 8, "kernels": 9, "fpu": 7, "wires": 1}
 
 
 def missing(tier: str = "native") -> list[str]:
@@ -40,9 +42,9 @@ def build(part: str) -> None:
 
 
 def prepare(tier: str = "native", progress: Callable[[int, int, str], None] | None = None) -> None:
-    """Compile what is missing, the largest first, by as many processes as there are processors.  progress(done, total, what) is
+    """Compile what is missing, in the order of TYPICAL, by as many processes as there are processors.  progress(done, total, what) is
     told several times a second, in seconds that such things usually take."""
-    waiting = sorted(missing(tier), key=lambda p: -TYPICAL[p])
+    waiting = sorted(missing(tier), key=list(TYPICAL).index)
     if not waiting:
         return
     progress = progress or cache.progress or (lambda done, total, what: None)
@@ -91,6 +93,7 @@ def _path():
 
 
 if __name__ == "__main__":
+    gc.disable()                                        # nothing is thrown away before this process ends
     for line in sys.stdin:
         build(line.strip())
         print(line.strip(), flush=True)

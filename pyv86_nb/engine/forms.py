@@ -110,11 +110,11 @@ def forms(row):
 
 
 def fused_forms():
-    """CMP or TEST with the conditional jump after it."""
+    """CMP or TEST with the conditional jump after it, which ends the block: the flags live on."""
     for row in OPCODES:
         if row.name in ("cmp", "test"):
             for f in forms(row):
-                if "h" not in f.dst + f.src:
+                if f.flags and "h" not in f.dst + f.src:
                     for cc in FUSED_CC:
                         yield replace(f, cc=cc + 16)
 
