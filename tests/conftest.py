@@ -48,17 +48,17 @@ def seabios():
     return SEABIOS if SEABIOS.exists() else pytest.skip("SeaBIOS is not installed (apt-get install seabios)")
 
 
-@pytest.fixture(name="image")
+@pytest.fixture(name="image", scope="session")
 def image_fixture():
     return image
 
 
-@pytest.fixture(name="oracle")
+@pytest.fixture(name="oracle", scope="session")
 def oracle_fixture():
     return oracle
 
 
-@pytest.fixture(name="command")
+@pytest.fixture(name="command", scope="session")
 def command_fixture():
     return command
 

@@ -14,13 +14,11 @@ pytestmark = [pytest.mark.boot, pytest.mark.slow]
 
 
 @pytest.fixture(scope="module")
-def made(tmp_path_factory):
+def made(tmp_path_factory, image, command):
     """made(maker): the image, made once."""
-    from conftest import image
     images, folder = {}, tmp_path_factory.mktemp("media")
 
     def make(maker, *tools, initrd="initrd-mini.cpio.gz"):
-        from conftest import command
         for t in tools: command(t)
         for needed in (media_made.ISOLINUX if maker is isolinux_iso else media_made.GRUB,):
             if not needed.exists(): pytest.skip(f"{needed} is not installed (apt-get install isolinux syslinux-common grub-pc-bin)")
