@@ -29,6 +29,7 @@ between the tiers to the bit; one of them is compared with Unicorn.   Where it w
                         reads DI first, and PUSHA it begins at the lowest address
     page tables         a case that overwrites them or its own code is not compared
     accessed bit        of a descriptor: it does not set that of CS in far transfers
+    SSE4.1, SSE4.2      not asked: it ends the process in string compares, and DPPD is wrong; the host's processor is asked (test_sse.py)
     page-crossing store the part on the first page is written before the fault of the second; ours writes nothing
     shutdown            our IDT is empty, so that an exception stops the processor with its state as the handler would find it
 """
@@ -46,6 +47,7 @@ BLOCK = HOLE - DATA
 EACH = 8                                                # cases of a row in a world
 APPROXIMATE = ("rcpps", "rcpss", "rsqrtps", "rsqrtss")
 LIMITS = ("#GP(0x0)", "#SS(0x0)")
+NOT_ASKED = {"sse4_1", "sse4_2"}                        # features
 
 
 def prepare(tiers):
@@ -175,6 +177,8 @@ def check(oracle, tiers, case, block):
         loose = ~0x60 if case.world.paging else -1       # a page table entry may be what was read
         assert [v & loose for v in whole[0]] == [v & loose for v in again[0]], ("again", str(case), whole[:6], again[:6])
         assert whole[1:4] == again[1:4] and whole[5:6] == again[5:6] and whole[7] == again[7], ("again", str(case), whole[:6], again[:6])
+    if any(r.feature in NOT_ASKED for r in case.rows):
+        return whole, None
     repeated = case.rows[0].name in STRINGS
     if not repeated:
         cut = settle(outcomes["cut"], memory, case)
