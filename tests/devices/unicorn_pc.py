@@ -22,7 +22,7 @@ class UnicornPc:
         self.memory = PhysicalMemory(RAM, store_bytes(bios, Vga))
         b = self.board = at_pc(self.memory, bios=bios, vga_bios=firmware.vga_bios())
         self.host, self.vga, self.debug = (b.chips[n] for n in ("bridge", "vga", "debug"))
-        self.region = [chip for _, chip, _ in b.regions].index(self.vga)
+        self.region = next(number for number, (_, chip, _) in b.regions.items() if chip is self.vga)
         self.changed, self.shown = True, {}
         self.memory.changed = lambda first, last: setattr(self, "changed", True)
         self.uc = unicorn.Uc(unicorn.UC_ARCH_X86, unicorn.UC_MODE_32)

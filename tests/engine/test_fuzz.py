@@ -25,4 +25,4 @@ def test_random_code():
 @pytest.mark.slow
 @pytest.mark.parametrize("part", range(8))
 def test_much_random_code(part):
-    assert "no difference" in fuzz(10000 + 5000 * part, 5000, 850)
+    assert "no difference" in fuzz(10000 + 5000 * part, 1500, 850)
