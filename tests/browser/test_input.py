@@ -104,7 +104,7 @@ def test_leaving_lets_go_of_every_key(notebook) -> None:
     page.page.locator(BOX).click()
     keyboard.press("Control+Alt+KeyG")
     assert "pyv86-box" not in lab_state(page)["focus"]
-    assert events(page)[-1] == ["release_all"]
+    wait_until(lambda: events(page)[-1] == ["release_all"], what="the release of all keys")
     keyboard.press("Escape")
 
 
