@@ -4,16 +4,9 @@ C for SSE2, vectors written out; measured as programs.py does.
 """
 from __future__ import annotations
 
-import math
-import re
-import sys
+from common import report, row
+from programs import beside_qemu
 
-import guest
-from common import median, report, row
-from mips import ours, theirs
-from qemu import found
-
-TURNS, SECONDS, TRIAL, WARM = 3, 0.5, 20, 100
 ENABLE = '__asm__ volatile("mov %%cr4,%%eax;or $0x600,%%eax;mov %%eax,%%cr4":::"eax","memory");'
 TEXT = """typedef unsigned u32;
 typedef int i4 __attribute__((vector_size(16))); typedef short i8 __attribute__((vector_size(16)));
@@ -37,28 +30,9 @@ u32 mandelbrot(u32 repeat,u32*p){ENABLE u32 n=0;while(repeat--){double cr=(repea
 
 
 def main() -> None:
-    names = re.findall(r"^u32 (\w+)\(u32 repeat", TEXT, re.M)
-    code, at = guest.compiled(TEXT, "-O2", "-fno-builtin", "-msse2", "-mfpmath=sse", "-mno-mmx")
-    rows, ratios = [], []
-    for name in [n for n in names if n in sys.argv[1:]] or names:
-        _, took, _, _ = ours("native", code, at[name], TRIAL, WARM)
-        reps = max(int(TRIAL * SECONDS / took), TRIAL)
-        mine, peer = [], []
-        for _ in range(TURNS):
-            mips, took, _, answer = ours("native", code, at[name], reps, WARM)
-            mine.append((took, mips))
-            if found():
-                took, other = theirs(code, at[name], reps)
-                assert other == answer, f"{name}: QEMU computes {other:#x}, this PC {answer:#x}"
-                peer.append(took)
-        took, mips = median([t for t, _ in mine]), median([m for _, m in mine])
-        if peer:
-            ratios.append(median(peer) / took)
-        against = f"QEMU TCG, ratio {ratios[-1]:.2f}" if peer else "no QEMU here"
-        rows.append(row("SSE2, " + name.replace("_", " "), f"{mips:.0f} MIPS", "", None, against))
-    if ratios:
-        mean = math.exp(sum(map(math.log, ratios)) / len(ratios))
-        rows.append(row("SSE2 loops", f"{mean:.2f} x QEMU TCG", "≥ 2 x", mean >= 2, note=f"geometric mean of {len(ratios)}, medians of {TURNS}"))
+    rows, mean = beside_qemu(TEXT, "-msse2", "-mfpmath=sse", "-mno-mmx", called="SSE2, ")
+    if mean is not None:
+        rows.append(row("SSE2 loops, geometric mean", f"{mean:.2f} x QEMU TCG", "≥ 2 x", mean >= 2))
     report(rows)
 
 

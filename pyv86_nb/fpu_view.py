@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import builtins
 import math
-import operator
 from collections.abc import Iterator
 from fractions import Fraction
 from typing import TYPE_CHECKING, Any
@@ -18,6 +17,7 @@ import numpy as np
 
 from .engine.isa import real80
 from .engine.isa.wide import wrap
+from .vector_view import name_of
 
 if TYPE_CHECKING:
     from .vm import VM
@@ -126,12 +126,12 @@ class Stack:
         return 8
 
     def __getitem__(self, i: int) -> Real:
-        name = place(i)
+        name = name_of("st", i)
         with self._vm._at_rest() as machine:
             return Real(*machine.processor.get(name))
 
     def __setitem__(self, i: int, x: Any) -> None:
-        name, made = place(i), words(x)
+        name, made = name_of("st", i), words(x)
         with self._vm._at_rest("register", name, made) as machine:
             machine.processor.set(name, made)
 
@@ -140,13 +140,3 @@ class Stack:
 
     def __repr__(self) -> str:
         return "\n".join(f"st{i} {x!r}" for i, x in enumerate(self))
-
-
-def place(i: Any) -> str:
-    try:
-        n = operator.index(i)
-    except TypeError:
-        raise TypeError(f"vm.regs.st[i] takes a number from 0 to 7, not {i!r}") from None
-    if not 0 <= n < 8:
-        raise IndexError(f"vm.regs.st[{n}]: the stack has registers 0 to 7")
-    return f"st{n}"

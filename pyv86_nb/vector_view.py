@@ -30,12 +30,12 @@ class VectorRegisters:
         return 8
 
     def __getitem__(self, i: int) -> np.ndarray:
-        name = self._place(i)
+        name = name_of(self._kind, i)
         with self._vm._at_rest() as machine:
             return np.frombuffer(machine.processor.get(name), np.uint8)
 
     def __setitem__(self, i: int, x: Any) -> None:
-        name, size = self._place(i), SIZES[self._kind]
+        name, size = name_of(self._kind, i), SIZES[self._kind]
         if not isinstance(x, (np.ndarray, bytes, bytearray, memoryview)):
             raise TypeError(f"vm.regs.{self._kind}[i] takes {size} bytes or a numpy array of as many, not {x!r}")
         data = x.tobytes() if isinstance(x, np.ndarray) else bytes(x)
@@ -50,11 +50,13 @@ class VectorRegisters:
     def __repr__(self) -> str:
         return "\n".join(f"{self._kind}{i} {x.tobytes()[::-1].hex()}" for i, x in enumerate(self))
 
-    def _place(self, i: Any) -> str:
-        try:
-            n = operator.index(i)
-        except TypeError:
-            raise TypeError(f"vm.regs.{self._kind}[i] takes a number from 0 to 7, not {i!r}") from None
-        if not 0 <= n < 8:
-            raise IndexError(f"vm.regs.{self._kind}[{n}]: there are registers 0 to 7")
-        return f"{self._kind}{n}"
+
+def name_of(kind: str, i: Any) -> str:
+    """The name of register i (0-7) of `vm.regs.<kind>`."""
+    try:
+        n = operator.index(i)
+    except TypeError:
+        raise TypeError(f"vm.regs.{kind}[i] takes a number from 0 to 7, not {i!r}") from None
+    if not 0 <= n < 8:
+        raise IndexError(f"vm.regs.{kind}[{n}]: there are registers 0 to 7")
+    return f"{kind}{n}"
