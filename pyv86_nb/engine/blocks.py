@@ -14,7 +14,24 @@ from . import state as S
 from .access import bits_between
 from .code import ARENA, BLOCKS, BUCKETS, COLD_AT, LONGEST_BLOCK, PLAN, RECORDS
 from .debug import may_break
-from .emit import RA_TO_T, RA_TO_U, RB_TO_U, T_TO_RA, U_TO_RA, U_TO_RB, WRITES_SHIFT
+from .emit import (
+    FIXED_T,
+    FIXED_U,
+    INDEX_HOST,
+    OPERANDS,
+    OWN_SHIFT,
+    RA_TO_T,
+    RA_TO_U,
+    RB_IN_X,
+    RB_TO_U,
+    T_HOST,
+    T_TO_RA,
+    U_HOST,
+    U_TO_RA,
+    U_TO_RB,
+    USES_T,
+    WRITES_SHIFT,
+)
 from .exceptions import GP, UD, fault
 from .fetch import fetch, fetch_page
 from .forms import SPECIAL_NAMES
@@ -27,6 +44,7 @@ from .stencils import BYTE, CONSTANT, CONT, EXIT0, HERE, HOLE0, TAKEN
 # numbers of special handlers, and of exits
 HEAD, GOTO, HOP, TO_PYTHON, KERNEL = (SPECIAL_NAMES.index(n) for n in ("head", "goto", "hop", "python", "kernel"))
 EA16, EA32 = SPECIAL_NAMES.index("ea16_None"), SPECIAL_NAMES.index("ea32_None")
+EA32_OF_NOTHING = SPECIAL_NAMES.index("ea32_None_of_nothing")
 LAST_EA = SPECIAL_NAMES.index("align_ea32_3")
 T_FROM, U_FROM, T_TO, U_TO = (SPECIAL_NAMES.index(n) for n in ("t_from_0", "u_from_0", "t_to_0", "u_to_0"))
 ALIGN_EA16, ALIGN_EA32 = SPECIAL_NAMES.index("align_ea16_None"), SPECIAL_NAMES.index("align_ea32_None")
@@ -54,11 +72,18 @@ PUSHF_ROW, = (i for i, r in enumerate(OPCODES) if r.name == "pushf")
 # PASTING
 
 @kernel
-def paste(t, sid, rec, at):
-    """Copy handler sid to arena offset `at`, its holes filled from record rec.  Answers the end."""
+def paste(t, sid, rec, at, names):
+    """Copy handler sid to arena offset `at`, its holes filled from record rec and its temporaries renamed.  Answers the end."""
     n, source = t.size[sid], t.start[sid]
     for k in range(n):
         poke(t.arena + at + k, 1, t.bytes[source + k])
+    if names:
+        for k in range(t.first_field[sid], t.first_field[sid + 1]):
+            f = t.fields[k]
+            flip = names >> 4 * f[4] & 15
+            low, high = t.arena + at + f[0], t.arena + at + f[2]
+            poke(low, 1, peek(low, 1) ^ (flip & 7) << f[1])
+            poke(high, 1, peek(high, 1) ^ (flip >> 3) << f[3])
     r = t.records[rec]
     for h in range(t.first[sid], t.first[sid + 1]):
         hole = t.holes[h]
@@ -116,14 +141,28 @@ def jump_at(t, at, to):
 
 @kernel
 def put(t, k, sid, d, left, imm, ra, rb, target):
-    """One more handler, and in native code what moves its registers.  Answers how many there are."""
+    """One more handler; in native code with its temporaries renamed to the registers they stand for, or with what moves those.
+    Answers how many there are."""
     moves = t.moves[sid]
-    if moves == 0:
+    if moves & OPERANDS == 0:
         return put_one(t, k, sid, d, left, imm, ra, rb, target)
     stores_a, stores_b = moves & (T_TO_RA | U_TO_RA), moves & U_TO_RB
     if (stores_a and stores_b and ra == rb and d[D.WI] == 0) or (
             (stores_a and ra < 8 and moves >> WRITES_SHIFT + ra & 1) or (stores_b and rb < 8 and moves >> WRITES_SHIFT + rb & 1)):
         return put_one(t, k, t.special[TO_PYTHON], d, left, 0, 0, 0, 0)    # XCHG AL, AH; POP ESP: two halves of one, for the plain reader
+    both = moves & RB_TO_U and ra == rb                 # one register for two: only one of them may be written, and not through both names
+    in_t = moves & USES_T != 0
+    names = 0
+    if moves & (RA_TO_T | RA_TO_U | T_TO_RA | U_TO_RA) and ra < 8 and not (both and stores_b):
+        if moves & (FIXED_T if in_t else FIXED_U) == 0 and moves >> OWN_SHIFT + ra & 1 == 0:
+            names = t.host[ra] ^ T_HOST if in_t else (t.host[ra] ^ U_HOST) << 4
+            moves &= ~(RA_TO_T | RA_TO_U | T_TO_RA | U_TO_RA)
+    if moves & (RB_TO_U | U_TO_RB) and rb < 8 and not (both and (stores_a or stores_b)):
+        if moves & FIXED_U == 0 and moves >> OWN_SHIFT + rb & 1 == 0:
+            names |= (t.host[rb] ^ U_HOST) << 4
+            moves &= ~(RB_TO_U | U_TO_RB)
+    if moves & RB_IN_X:
+        names |= (t.host[rb] ^ INDEX_HOST) << 8
     if moves & RA_TO_T:
         k = put_move(t, k, T_FROM, d, left, ra)
     if moves & RA_TO_U:
@@ -131,7 +170,8 @@ def put(t, k, sid, d, left, imm, ra, rb, target):
     if moves & RB_TO_U:
         k = put_move(t, k, U_FROM, d, left, rb)
     k = put_one(t, k, sid, d, left, imm, ra, rb, target)
-    if stores_b:                                        # first: of XADD EAX, EAX the sum stays
+    t.plan[k - 1].names = names
+    if moves & U_TO_RB:                                 # first: of XADD EAX, EAX the sum stays
         k = put_move(t, k, U_TO, d, left, rb)
     if moves & T_TO_RA:
         k = put_move(t, k, T_TO, d, left, ra)
@@ -157,7 +197,7 @@ def main_of(t, k):
 def put_one(t, k, sid, d, left, imm, ra, rb, target):
     q = t.plan[k]
     q.sid, q.imm, q.ra, q.rb, q.eip, q.left, q.target = sid, imm, ra, rb, d[D.EIP], left, target
-    q.base = q.window = q.last = q.what = q.next = q.immediate2 = q.local = 0
+    q.base = q.window = q.last = q.what = q.next = q.immediate2 = q.local = q.names = 0
     q.row = d[D.ROW]
     return k + 1
 
@@ -171,7 +211,7 @@ def is_flat(mode, s):
 def put_address(t, k, mode, d, left, s, wide, scale, base, index, disp, size, write, linear):
     """The handler that computes an address: linear, checked against its segment, or a bare offset."""
     if not linear or (is_flat(mode, s) and mode & S.ALIGN == 0):
-        first = EA32 if wide else EA16
+        first = EA16 if not wide else EA32_OF_NOTHING if base == S.ZERO else EA32
         k = put(t, k, t.special[first + scale], d, left, disp, base, index, 0)
         t.plan[k - 1].base = BASE0 + s * SEGMENT_STRIDE                    # whose it is, should the access wrap at 4 GiB
         return k
@@ -464,7 +504,7 @@ def install(t, k):
         r.eip, r.target, r.next, r.immediate2 = q.eip, q.target, q.next, q.immediate2
         r.left, r.sid, r.row, r.what, r.twin, r.local = q.left, q.sid, q.row, q.what, 0, q.local
         if t.native:
-            hot = paste(t, q.sid, first + j, hot)
+            hot = paste(t, q.sid, first + j, hot, q.names)
     for j in range(k):
         r = t.records[first + j]
         if r.local:

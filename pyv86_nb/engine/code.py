@@ -6,6 +6,7 @@ keeps translation inside it; nothing of this is part of a snapshot.
 import numpy as np
 
 from . import decode as D
+from .emit import HOSTS, PINNED
 from .forms import SPECIAL_NAMES
 from .isa.opcodes import KERNELS, OPCODES
 from .records import EXITS, RECORD
@@ -14,12 +15,12 @@ LONGEST_BLOCK = 64                                      # instructions
 PLAN = 10 * LONGEST_BLOCK + 16                          # handlers of a block, at most: ten an instruction (POP m), and the ends
 RECORDS, BLOCKS, BUCKETS = 1 << 18, 1 << 16, 1 << 16
 ARENA, COLD_AT = 64 << 20, 40 << 20                     # bytes; from COLD_AT on the far stubs
-HANDLERS, CODE_BYTES, HOLE_ROWS = 8192, 1 << 20, 1 << 15
+HANDLERS, CODE_BYTES, HOLE_ROWS, FIELD_ROWS = 8192, 1 << 20, 1 << 15, 1 << 15
 SID = 1 << 20
 PAGES = (1 << 20) + 1                                   # the last: paging.NOWHERE
 
 PLANNED = np.dtype([(n, "i8") for n in ("sid", "imm", "ra", "rb", "base", "window", "last", "eip", "left", "target", "row", "what",
-                                        "next", "immediate2", "local")])
+                                        "next", "immediate2", "local", "names")])
 BLOCK = np.dtype([("physical", "i8"), ("eip", "i8"), ("mode", "i8"), ("n", "i8"), ("rec", "i8"), ("code", "i8"), ("size", "i8"),
                   ("next", "i8"), ("chain", "i8"), ("second", "i8"), ("of", "i8"), ("alive", "i8")])
 CODE = np.dtype([
@@ -28,6 +29,7 @@ CODE = np.dtype([
     ("fused", "i2", (len(OPCODES), 3, 7, 7, 2, 16)), ("special", "i8", (len(SPECIAL_NAMES),)),
     ("moves", "i8", (HANDLERS,)), ("handler", "i8", (HANDLERS,)), ("start", "i8", (HANDLERS,)), ("size", "i8", (HANDLERS,)),
     ("first", "i8", (HANDLERS + 1,)),
+    ("first_field", "i8", (HANDLERS + 1,)), ("fields", "i2", (FIELD_ROWS, 5)), ("host", "i8", (8,)),
     ("holes", "i4", (HOLE_ROWS, 3)), ("bytes", "u1", (CODE_BYTES,)), ("exits", "i8", (len(EXITS),)),
     ("native", "i8"), ("enter", "i8"), ("arena", "i8"), ("runs_at", "i8"), ("records_at", "i8"), ("state_at", "i8"), ("margin", "i8"),
     ("hot0", "i8"), ("constants", "i8"),
@@ -42,15 +44,18 @@ CODE = np.dtype([
 ])
 
 
-def fill(t, tables, special, moves, native, stencils, handler_addresses):
+def fill(t, tables, special, handlers, native, stencils, handler_addresses):
     """Put the tables into a fresh record."""
     look, rows, sid, fused = tables
     t["look"], t["fused"], t["special"] = look, fused, special
     t["rows"] = rows
     t["sid"][:len(sid)] = sid
-    n = len(moves)
-    t["native"], t["moves"][:n] = native, moves
+    n = len(handlers.moves)
+    t["native"], t["moves"][:n] = native, handlers.moves
     if native:
+        t["host"][list(PINNED)] = HOSTS
+        t["first_field"][:n + 1] = np.searchsorted(handlers.fields[:, 0], np.arange(n + 1))
+        t["fields"][:len(handlers.fields)] = handlers.fields[:, 1:]
         t["start"][:n], t["size"][:n], t["first"][:n + 1] = stencils.start, stencils.size, stencils.first
         t["holes"][:len(stencils.holes)] = stencils.holes
         t["bytes"][:len(stencils.code)] = stencils.code

@@ -188,7 +188,22 @@ def twin_of(cpu, t, at):
         t.records[start].twin = twin
         for k in range(twin, t.nrec):
             t.records[k].left = TWIN
-    return twin + 1 + at - start                        # after the head
+    done = 0                                            # handlers before it, not counting moves, of which the twin may need others
+    while start < at:
+        done += 0 if is_move(t, start) else 1
+        start += 1
+    at = twin + 1                                       # after the head
+    while done:
+        done -= 0 if is_move(t, at) else 1
+        at += 1
+    while t.special[B.T_TO] <= num(t.records[at].sid) <= t.special[B.U_TO + 8]:
+        at += 1
+    return at
+
+
+@kernel
+def is_move(t, at):
+    return t.special[B.T_FROM] <= num(t.records[at].sid) <= t.special[B.U_TO + 8]
 
 
 @kernel

@@ -7,8 +7,13 @@ A handler ends by jumping to the next one.  It exists in two shapes, from one te
                                                                     general registers live in the host's
 t is the address that the handler before has computed; tlb is the part of the TLB that the privilege level uses.  Which of the
 eight registers an instruction names is not known to a native handler: its operands "ra" and "rb" are in the temporaries t
-and u, moved there before it and back behind it by handlers of one instruction (`moves`; forms.py, blocks.put).
+and u, and where it is pasted, those are renamed to the registers meant (register_fields.py).  Where that cannot be, because the
+operand is another word of the state or the handler uses that register for itself, it is moved there before it and back behind
+it by handlers of one instruction (`moves`; forms.py, blocks.put).  An address has three registers: its base is in u, its index
+in EBX's, which no such handler touches otherwise, the sum in t.
 """
+import re
+
 from . import state as S
 from .emit_vector import Vectors
 from .isa.steps import Operands, merge
@@ -17,12 +22,19 @@ from .val import Text, Val
 
 LIKELY = "!prof !0"
 TAIL = "!0 = !{!\"branch_weights\", i32 100000, i32 1}\n"
-PINNED = S.EBX, S.EDI, S.ESI, S.EDX, S.ECX, S.EBP, S.ESP, S.EAX            # in R15, RDI, RSI, RDX, RCX (for shifts), R8, R9, R11
+PINNED = S.EBX, S.EDI, S.ESI, S.EDX, S.ECX, S.EBP, S.ESP, S.EAX
+HOSTS = 15, 7, 6, 2, 1, 8, 9, 11                        # where LLVM's preserve_none passes them: R15, RDI, ... ECX in RCX, for shifts
+T_HOST, U_HOST = 13, 14
 PARAMETERS = {"threaded": "ptr %s, ptr %pc, i64 %t, ptr %tlb",
               "native": "ptr %s, i64 %t, i64 %u, " + ", ".join(f"i64 %r{i}" for i in PINNED)}
-# what is to be moved for a native handler, before it and behind it; from WRITES_SHIFT on, the registers that it writes itself
-RA_TO_T, RA_TO_U, RB_TO_U, T_TO_RA, U_TO_RA, U_TO_RB = (1 << i for i in range(6))
-WRITES_SHIFT = 8
+# The operands of a native handler: what is to be moved before it and behind it, unless it can be renamed; from WRITES_SHIFT on,
+# the registers that it writes itself, from OWN_SHIFT on those whose host register it uses in any way; which temporary cannot be renamed
+RA_TO_T, RA_TO_U, RB_TO_U, T_TO_RA, U_TO_RA, U_TO_RB, RB_IN_X = (1 << i for i in range(7))
+USES_T, USES_U = RA_TO_T | T_TO_RA, RA_TO_U | RB_TO_U | U_TO_RA | U_TO_RB
+OPERANDS = USES_T | USES_U | RB_IN_X
+WRITES_SHIFT, OWN_SHIFT = 8, 16
+FIXED_T, FIXED_U = 1 << 24, 1 << 25
+INDEX, INDEX_HOST = S.EBX, 15                            # whose register holds the index of an address
 REG = S.offset("reg")
 ST, ST_SHIFT = S.offset("st"), S.REAL.itemsize.bit_length() - 1
 TLB_READ, TLB_FIRST, TLB_HOST, TLB_ROOM = (S.TLB.fields[n][1] for n in ("read", "first", "host", "room"))
@@ -36,7 +48,8 @@ class Emit(Operands, Vectors):
         self.mode, self.ir = mode, Text()
         self.pending, self.labels, self.holes, self.t_word = [], 0, {}, None
         self.checked = False
-        self.registers, self.temporaries = [f"%r{i}" for i in range(8)], {"t": "%t", "u": "%u"}
+        self.registers, self.temporaries = [f"%r{i}" for i in range(8)], {"t": "%t", "u": "%u", "x": f"%r{INDEX}"}
+        self.keeps = False                               # both temporaries are somebody else's
         self.place, self.reads, self.written = {"ra": ra, "rb": "u"}, set(), set()
 
     # plumbing
@@ -54,6 +67,14 @@ class Emit(Operands, Vectors):
         """The same, sign-extended: for sums that are cut, where x86-64 has room for it in the instruction."""
         return Val(f"ptrtoint (ptr @{name} to i64)", self.ir) if self.mode == "native" else self.hole(name)
 
+    def lea(self, base, index, scale):
+        """The hole "imm" as a displacement; LLVM would load it first."""
+        given = [v for v in (base, index) if v is not None]
+        first, second = ("${1:q}" if base is not None else ""), f",${{{len(given)}:q}},{1 << scale}" if index is not None else ""
+        text = f"leal imm({first}{second}), ${{0:k}}" if given else "movl $$imm, ${0:k}"
+        what = ", ".join(f"i64 {v}" for v in given)
+        return self.ir.val(f'call i64 asm "{text}", "=r{",r" * len(given)}"({what})')
+
     def slot(self, which):
         """The place in the state of a register, or of what a hole names."""
         if not isinstance(which, str):
@@ -65,13 +86,17 @@ class Emit(Operands, Vectors):
     def tail(self, target, pc="%pc", t=None):
         if self.mode == "native":
             now = ", ".join(f"i64 {self.registers[i]}" for i in PINNED)
-            with_ = f"ptr %s, i64 {t or self.temporaries['t']}, i64 {self.temporaries['u']}, {now}"
+            with_ = f"ptr %s, i64 {t or self.passed('t')}, i64 {self.passed('u')}, {now}"
         else:
             with_ = f"ptr %s, ptr {pc}, i64 {t or '%t'}, ptr %tlb"
         r = self.ir.name(f"musttail call preserve_nonecc i64 {target}({with_})")
         self.ir.put(f"ret i64 {r}")
 
-    def leave(self, exit, t="%t"):
+    def passed(self, which):
+        """A temporary on its way out, to be settled in `function`: where nobody wants it, the register is free for LLVM."""
+        return f"<{which} {self.temporaries[which]}>"
+
+    def leave(self, exit, t=None):
         """Out.  In native code the exit is a small stub, pasted far away, which says where we were."""
         self.tail("@" + exit, t=t)
 
@@ -81,7 +106,7 @@ class Emit(Operands, Vectors):
         self.ir.put(f"br i1 {cond}, label %{yes}, label %{no}" + (", " + LIKELY if likely else ""))
         return yes, no
 
-    def unless(self, cond, exit, t="%t"):
+    def unless(self, cond, exit, t=None):
         """Leave by `exit` if the condition does not hold."""
         yes, no = self.fork(cond)
         with self.ir.cold(no):
@@ -115,13 +140,13 @@ class Emit(Operands, Vectors):
 
     def moves(self):
         """What must be moved for this handler, as bits.  None if t would have to be two things at once."""
-        if self.t_word is not None and self.place["ra"] == "t" and "ra" in self.reads:
+        if self.t_word is not None and self.place["ra"] == "t" and "ra" in self.reads | self.written:
             return None
         bits = 0
         if "ra" in self.reads:
             bits |= RA_TO_T if self.place["ra"] == "t" else RA_TO_U
         if "rb" in self.reads:
-            bits |= RB_TO_U
+            bits |= RB_TO_U if self.place["rb"] == "u" else RB_IN_X
         if "ra" in self.written:
             bits |= T_TO_RA if self.place["ra"] == "t" else U_TO_RA
         if "rb" in self.written:
@@ -193,7 +218,7 @@ class Emit(Operands, Vectors):
             hit = at + (w // 8 - 1) < ir.load(32, ir.at(e, TLB_ROOM))
         else:
             hit = (addr + (w // 8 - 1)) & 0xFFFFF000 == ir.load(32, ir.at(e, TLB_READ))
-        self.unless(hit.bit, f"exit_{'w' if write else 'r'}{w}", "%t" if addr is self.t_word else str(addr))
+        self.unless(hit.bit, f"exit_{'w' if write else 'r'}{w}", None if addr is self.t_word else str(addr))
         return ir.name(f"inttoptr i64 {ir.load(64, ir.at(e, TLB_HOST)) + addr} to ptr")
 
     def rd(self, ref, w): return self.ir.load(w, ref)
@@ -267,5 +292,7 @@ class Emit(Operands, Vectors):
     def kernel(self, name): self.leave("exit_kernel")
 
     def function(self, name):
-        body = "\n".join(self.ir.lines + self.ir.later)
+        used = {self.place[operand] for operand in self.reads | self.written} | ({"t"} if self.t_word is not None else set())
+        settle = lambda m: m[2] if self.keeps or m[1] in used else "poison"
+        body = re.sub(r"<([tu]) ([^>]*)>", settle, "\n".join(self.ir.lines + self.ir.later))
         return f"define preserve_nonecc i64 @{name}({PARAMETERS[self.mode]}) nounwind {{\n{body}\n}}\n"

@@ -151,17 +151,20 @@ def head(m):
     m.next()
 
 
-def offset(m, width, scale):
+def offset(m, width, scale, based=True):
     """base + index * scale + displacement, cut to the address size."""
-    a = m.rd_reg("ra")
+    m.place.update(ra="u", rb="x")
+    if m.mode == "native" and width == 32:
+        return m.lea(m.rd_reg("ra") if based else None, None if scale is None else m.rd_reg("rb"), scale)
+    a = m.rd_reg("ra") if based else 0
     if scale is not None:
         a = a + (m.rd_reg("rb") << scale)
     return cut(a + m.signed_hole("imm"), width)
 
 
-def ea(m, width, scale=None):
+def ea(m, width, scale=None, based=True):
     """Leave an offset in t: of a flat segment, or for an instruction that does the segment itself."""
-    m.next(str(offset(m, width, scale)))
+    m.next(str(offset(m, width, scale, based)))
 
 
 def segment_ea(m, width, scale=None, aligned=False):
@@ -215,6 +218,7 @@ SPECIAL = {
     "head": head, "goto": lambda m: m.jump(None), "hop": hop, "python": lambda m: m.leave("exit_python"),
     "kernel": lambda m: m.leave("exit_kernel"),
     **{f"ea{w}_{s}": partial(ea, width=w, scale=s) for w in (16, 32) for s in SCALES},
+    **{f"ea32_{s}_of_nothing": partial(ea, width=32, scale=s, based=False) for s in SCALES},
     **{f"segment_ea{w}_{s}": partial(segment_ea, width=w, scale=s) for w in (16, 32) for s in SCALES},
     **{f"align_ea{w}_{s}": partial(segment_ea, width=w, scale=s, aligned=True) for w in (16, 32) for s in SCALES},
     **{f"load_tmp{w}": simple_form(steps.load_tmp, w, 32) for w in (16, 32)},
@@ -230,6 +234,7 @@ SPECIAL_NAMES = tuple(SPECIAL)
 def exit_function(name, mode):
     reason, size = EXITS[name]
     m = Emit(mode)
+    m.keeps = True
     if mode == "native":
         for i in PINNED:
             m.ir.store(64, Val(f"%r{i}", m.ir), m.ir.at("%s", REG + 8 * i))
@@ -268,6 +273,7 @@ def plan():
 
 def special(build, mode):
     m = Emit(mode)
+    m.keeps = True
     build(m)
     return m
 

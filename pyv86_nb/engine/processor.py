@@ -81,18 +81,18 @@ _parts: dict = {}
 
 
 def parts(mode):
-    """(tables, special, moves, stencils, pieces, handler addresses, what keeps them alive) of "native" or "threaded", once."""
+    """(tables, special, handlers, stencils, pieces, handler addresses, what keeps them alive) of "native" or "threaded", once."""
     if mode not in _parts:
-        where, moves, obj = stencils.load(mode)
-        special = np.array([where[k] for k in forms.SPECIAL], np.int64)
-        made = decode.tables(where), special, moves
+        handlers = stencils.load(mode)
+        special, n = np.array([handlers.where[k] for k in forms.SPECIAL], np.int64), len(handlers.moves)
+        made = decode.tables(handlers.where), special, handlers
         if mode == "native":
-            _parts[mode] = (*made, *stencils.cut_up(obj, len(moves)), None, None)
+            _parts[mode] = (*made, *stencils.cut_up(handlers.object, n), None, None)
         else:
             engine = llvm.create_mcjit_compiler(llvm.parse_assembly(""), stencils.target(jit=True))
-            engine.add_object_file(llvm.ObjectFileRef.from_data(obj))
+            engine.add_object_file(llvm.ObjectFileRef.from_data(handlers.object))
             engine.finalize_object()
-            addresses = np.array([engine.get_function_address(f"u{i}") for i in range(len(moves))], np.int64)
+            addresses = np.array([engine.get_function_address(f"u{i}") for i in range(n)], np.int64)
             _parts[mode] = (*made, None, None, addresses, engine)
     return _parts[mode]
 
@@ -170,7 +170,7 @@ class Processor:
         return decode.opcode_map(features), *tables[1:]
 
     def _load(self, mode, features):
-        tables, special, moves, st, pieces, addresses, self._engine = parts(mode)
+        tables, special, handlers, st, pieces, addresses, self._engine = parts(mode)
         self._tables = self._of_model(tables, features)
         at = unit.addresses(LOOP) | unit.addresses(kernels.UNIT) | unit.addresses(fpu_door.UNIT)
         for name in (*kernels.UNIT, *fpu_door.UNIT):
@@ -178,7 +178,7 @@ class Processor:
         self._run = RUN(at["run"])
         self._code = np.zeros(1, C.CODE)
         t = self._code[0]
-        C.fill(t, self._tables, special, moves, mode == "native", st, addresses)
+        C.fill(t, self._tables, special, handlers, mode == "native", st, addresses)
         t["records_at"], t["state_at"] = t["records"].ctypes.data, self.address
         if mode == "native":
             self._arena = Arena(C.ARENA)

@@ -1,6 +1,7 @@
 """Handlers as machine code: compiled once per machine, kept as one file, cut into stencils."""
 import struct
 from collections import namedtuple
+from typing import NamedTuple
 
 import llvmlite.binding as llvm
 import numpy as np
@@ -38,17 +39,39 @@ def compile_text(text, **k):
     return tm.emit_object(mod)
 
 
+class Handlers(NamedTuple):
+    """All handlers of a mode."""
+
+    where: dict[object, int]                             # the number of each, by the key of its form
+    moves: np.ndarray                                    # what must be moved for each: emit.py
+    fields: np.ndarray                                   # where it names its temporaries: register_fields.py; native only
+    object: bytes
+
+
 def load(mode):
-    """(where, the moves of each handler, object bytes) for "native" or "threaded"."""
+    """The handlers, compiled if the cache has none."""
     where, _ = forms.plan()
-    moves, data = cache.load(f"handlers-{mode}.moves"), cache.load(f"handlers-{mode}.o")
-    if moves is None or data is None:
+    moves, fields, data = (cache.load(f"handlers-{mode}.{what}") for what in ("moves", "fields", "o"))
+    if moves is None or fields is None or data is None:
         k = {"jit": False, "codemodel": "small", "reloc": "static"} if mode == "native" else {"jit": True}
         _, bits, text = forms.module(mode)
-        moves, data = np.array(bits, np.int64).tobytes(), compile_text(text, **k)
-        cache.save(f"handlers-{mode}.moves", moves)
-        cache.save(f"handlers-{mode}.o", data)
-    return where, np.frombuffer(moves, np.int64), data
+        data, rows = compile_text(text, **k), []
+        if mode == "native":
+            bits, rows = fields_of(data, where, bits)
+        moves, fields = np.array(bits, np.int64).tobytes(), np.array(rows, np.int64).tobytes()
+        for what, content in (("moves", moves), ("fields", fields), ("o", data)):
+            cache.save(f"handlers-{mode}.{what}", content)
+    return Handlers(where, np.frombuffer(moves, np.int64), np.frombuffer(fields, np.int64).reshape(-1, 6), data)
+
+
+def fields_of(obj, where, moves):
+    """register_fields.table of these handlers."""
+    from . import register_fields as R                   # reads instructions: not needed once it has been done
+
+    st, _ = cut_up(obj, len(moves))
+    codes = [st.code[a:a + n].tobytes() for a, n in zip(st.start, st.size, strict=True)]
+    R.check_assignment(codes, where)
+    return R.table(codes, moves)
 
 
 def cut_up(obj, n):
