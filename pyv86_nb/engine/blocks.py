@@ -15,15 +15,18 @@ from .access import bits_between
 from .code import ARENA, BLOCKS, BUCKETS, COLD_AT, LONGEST_BLOCK, PLAN, RECORDS
 from .debug import may_break
 from .emit import (
+    ASKS_FLAGS,
     FIXED_T,
     FIXED_U,
     INDEX_HOST,
     OPERANDS,
     OWN_SHIFT,
+    PUTS_OFF,
     RA_TO_T,
     RA_TO_U,
     RB_IN_X,
     RB_TO_U,
+    SETS_FLAGS,
     T_HOST,
     T_TO_RA,
     U_HOST,
@@ -34,7 +37,7 @@ from .emit import (
 )
 from .exceptions import GP, UD, fault
 from .fetch import fetch, fetch_page
-from .forms import SPECIAL_NAMES
+from .forms import PUT_OFF, SPECIAL_NAMES
 from .isa.opcodes import KERNELS, OPCODES
 from .kernels import PUSHF
 from .raw import num, peek, poke
@@ -57,9 +60,11 @@ IMM, RA, RB, BASE, WINDOW, LAST = (HOLE0 + i for i in range(len(HOLES)))
 REG0, TMP_WORD, RECORD_SIZE = S.offset("reg"), S.TMP, RECORD.itemsize
 BASE0, READ0, WRITE0 = (S.offset("segment", f) for f in ("base", "read", "write"))
 
+XCHG_EAX, = (i for i, r in enumerate(OPCODES) if r.encoding == "90+r")
 POP_EV, = (i for i, r in enumerate(OPCODES) if r.encoding == "8F /0")
 MOV_SEGMENT_R, MOV_SEGMENT_M = SPECIAL_NAMES.index("mov_segment_r"), SPECIAL_NAMES.index("mov_segment_m")
 POP_SEGMENT = SPECIAL_NAMES.index("pop_segment16_16")                     # then 16_32, 32_16, 32_32
+SETTLE, FORGET = SPECIAL_NAMES.index("settle"), SPECIAL_NAMES.index("forget")
 LOAD_FAR, CLI = SPECIAL_NAMES.index("load_far_pointer"), SPECIAL_NAMES.index("cli")
 MOV_SEGMENT_KERNEL, POP_SEGMENT_KERNEL, LOAD_FAR_KERNEL, CLI_KERNEL = (
     KERNELS.index(n) + 1 for n in ("mov_segment", "pop_segment", "load_far_pointer", "cli"))
@@ -238,27 +243,37 @@ def put_stack(t, k, mode, d, left, r):
 
 @kernel
 def live_flags(t, n, mode):
-    """Mark, last to first, which instructions must leave flags.  Bit 0: the carry, bit 1: the others.
-    Something that may fault shows the flags, so it counts as a reader; this costs nothing measurable."""
-    live = 3
+    """Mark, last to first, which instructions must leave flags: 1 because another reads them, PUT_OFF because something may fault
+    and show them, which happens rarely enough.  In `read` and `shown`, bit 0 is the carry, bit 1 the others."""
+    read, shown = 0, 3
     for i in range(n - 1, -1, -1):
         d = t.d[i]
         r = t.rows[d[D.ROW]]
         w = r[D.WRITES]
         d[D.FL] = 0
+        counted = w == D.BY_COUNT or w == D.ROTATED
+        if counted and d[D.SK] == D.IMMEDIATE and d[D.IMM] & 31 == 0:
+            w = 0                                       # a shift by 0
+        elif w == D.BY_COUNT and d[D.SK] == D.IMMEDIATE:
+            w = 1
         if w:
             mine = 2 if r[D.KEEPCF] else 3
-            d[D.FL] = 1 if live & mine else 0
+            d[D.FL] = 1 if read & mine else PUT_OFF if shown & mine else 0
             if w == 1:
-                live &= ~mine
+                read &= ~mine
+                shown &= ~mine
+            elif d[D.FL]:
+                read = 3                                # what it does not write stays
+            if r[D.KEEPCF] and d[D.FL]:
+                read |= 1
             if r[D.USES] == 1 and not r[D.KEEPCF]:
-                live |= 1
+                read |= 1
             elif r[D.USES] == 3:
-                live = 3
+                read = 3
         else:
-            live |= r[D.USES]
-        if d[D.MEM] or r[D.FAULTS] or r[D.KERNEL] or r[D.UNIT] & ~mode:
-            live = 3
+            read |= r[D.USES]
+        if (d[D.MEM] and r[D.NO_ACCESS] == 0) or r[D.FAULTS] or r[D.KERNEL] or r[D.UNIT] & ~mode:
+            shown = 3
 
 
 @kernel
@@ -394,7 +409,10 @@ def plan_block(cpu, t, n, eip, after_last):
     mode = cpu.mode
     k = put(t, 0, t.special[HEAD], t.d[0], n + 1, n, 0, 0, 0)
     i, ended = 0, False
+    open_, begun = True, k                              # whether flags may have been put off; where an instruction begins
     while i < n:
+        open_, k = settled(t, begun, k, open_)
+        begun = k
         d = t.d[i]
         r = t.rows[d[D.ROW]]
         left, after = n - i, (d[D.EIP] + d[D.LEN]) & 0xFFFFFFFF
@@ -408,6 +426,9 @@ def plan_block(cpu, t, n, eip, after_last):
             k = plan_kernel(t, k, cpu, d, r, left)
             ended = True
             break
+        if d[D.ROW] == XCHG_EAX and d[D.RA] == d[D.RB]:                    # NOP
+            i += 1
+            continue
         if r[D.UNIT] & ~mode:                          # the plain reader raises #UD, #NM or #MF
             k = put(t, k, t.special[TO_PYTHON], d, left, 0, 0, 0, 0)
             ended = True
@@ -435,7 +456,7 @@ def plan_block(cpu, t, n, eip, after_last):
             target &= 0xFFFF
         if r[D.FUSE] and i + 1 < n and t.rows[t.d[i + 1, D.ROW]][D.ENDS] == D.BRANCH and t.rows[t.d[i + 1, D.ROW]][D.HAS_CC]:
             j = t.d[i + 1]
-            s = t.fused[d[D.ROW], d[D.WI], d[D.DK], d[D.SK], d[D.FL], j[D.CC]]
+            s = t.fused[d[D.ROW], d[D.WI], d[D.DK], d[D.SK], 1, j[D.CC]]
             after = (j[D.EIP] + j[D.LEN]) & 0xFFFFFFFF
             target = (after + j[D.IMM]) & (0xFFFF if j[D.WI] == 1 else 0xFFFFFFFF)
             if s >= 0 and target <= cpu.segment[S.CS].limit:
@@ -450,7 +471,7 @@ def plan_block(cpu, t, n, eip, after_last):
             limit = cpu.segment[S.CS].limit
             cc = 0 if limit == S.FLAT_LIMIT or (limit == 0xFFFF and d[D.WI] == 1) else 1
         s = D.handler_of(t.sid, d, r, d[D.FL], cc)
-        if s < 0:
+        if s < 0:                                       # that cannot be put off, or is always done
             s = D.handler_of(t.sid, d, r, 1, cc)
         if s < 0:                                       # no such handler: the plain reader does it
             k = put(t, k, t.special[TO_PYTHON], d, left, 0, 0, 0, 0)
@@ -468,10 +489,31 @@ def plan_block(cpu, t, n, eip, after_last):
         else:
             k = put(t, k, s, d, left, d[D.IMM], d[D.RA], d[D.RB], target)
         i += 1
+    open_, k = settled(t, begun, k, open_)
     if not ended:
         k = put(t, k, t.special[GOTO], t.d[n - 1], 0, 0, 0, 0, after_last)
         k = put_ends(cpu, t, k, t.d[n - 1], -1, after_last)
     return k
+
+
+@kernel
+def settled(t, begun, k, open_):
+    """Before an instruction that asks for flags, those put off are made up for; before one that sets them, forgotten.
+    Answers whether some may be put off behind it, and how many handlers there are.  `open_`: the same, before it."""
+    what = 0
+    for j in range(begun, k):
+        what |= t.moves[t.plan[j].sid]
+    if what & (ASKS_FLAGS | SETS_FLAGS) == 0 or not open_:
+        return open_ or what & PUTS_OFF != 0, k
+    for j in range(k, begun, -1):
+        t.plan[j] = t.plan[j - 1]
+        if t.plan[j].local:
+            t.plan[j].local += 1
+    q = t.plan[begun]
+    left, eip, row = q.left, q.eip, q.row
+    put_one(t, begun, t.special[SETTLE if what & ASKS_FLAGS else FORGET], t.d[0], left, 0, 0, 0, 0)
+    q.eip, q.row = eip, row
+    return False, k + 1
 
 
 @kernel

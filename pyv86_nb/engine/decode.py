@@ -26,6 +26,7 @@ FROM = {"-": 0, "E": 1, "G": 2, "Z": 3, "A": 4, "I": 5, "J": 0, "M": 6, "CL": 7,
  LOOP, READS, KEEP, SIZE, WIDE, DST_FILE, SRC_FILE, UNIT, AT_EDI, NO_ACCESS, NO_MOD, SELECT, STORES, SID_AT, SID_CC, FPU) = range(34)
 BYTE, OPERAND_SIZE, WORD, DWORD = range(4)                                # WIDTH
 NO_END, JUMP, BRANCH, INDIRECT, KERNEL_END = range(5)                     # ENDS
+BY_COUNT, ROTATED, CARRY = 2, 3, 4                                        # WRITES, apart from none and all
 DOWN, UP, FRAME = 1, 2, 3                                                 # STACK
 LOOK = (len(MAPS) + 1, len(PREFIXES), 256, 8, 2)                           # map, prefix, opcode, ModRM reg, memory -> row
 X87 = len(MAPS)                                                            # a map of registers: low opcode bits and reg, r/m
@@ -78,7 +79,7 @@ def tables(where):
         immediates = [IMMEDIATES[c] for c in codes if c in IMMEDIATES]
         rows[i, IMM_KIND] = immediates[0] if immediates else 0
         rows[i, IMM2_KIND] = immediates[1] if len(immediates) > 1 else 0
-        rows[i, WRITES] = {"none": 0, "all": 1, "count": 2, "rotate": 3, "carry": 3}[r.writes]
+        rows[i, WRITES] = {"none": 0, "all": 1, "count": BY_COUNT, "rotate": ROTATED, "carry": CARRY}[r.writes]
         rows[i, USES] = {"": 0, "c": 1, "all": 3}[r.uses]
         rows[i, FAULTS] = bool(r.stack or r.fpu) or r.step in MAY_DIVIDE
         rows[i, FPU] = r.fpu
@@ -107,7 +108,7 @@ def tables(where):
             sid.append(mine.ravel())
             sid_size += mine.size
             continue
-        mine = np.full((3, 7, 7, 2, 2, 16 if rows[i, HAS_CC] or r.ends == "indirect" or rows[i, LOOP] else 1), -1, np.int16)
+        mine = np.full((3, 7, 7, 3, 2, 16 if rows[i, HAS_CC] or r.ends == "indirect" or rows[i, LOOP] else 1), -1, np.int16)
         for f in FM.forms(r):
             flags = int(f.flags) if r.step is steps.ordinary and r.writes != "none" else slice(None)
             second = int(f.stack == 32) if r.stack else int(f.aw == 32) if rows[i, LOOP] else slice(None)
@@ -317,5 +318,5 @@ def handler_of(sid, d, r, flags, cc):
     if r[WIDE]:
         return sid[r[SID_AT] + (8 * d[DK] + d[SK]) * r[SID_CC] + cc]
     second = d[STACKED] if r[STACK] else d[AW] if r[LOOP] else 0
-    at = ((((d[WI] * 7 + d[DK]) * 7 + d[SK]) * 2 + flags) * 2 + second) * r[SID_CC] + cc
+    at = ((((d[WI] * 7 + d[DK]) * 7 + d[SK]) * 3 + flags) * 2 + second) * r[SID_CC] + cc
     return sid[r[SID_AT] + at]

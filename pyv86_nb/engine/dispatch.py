@@ -203,7 +203,8 @@ def twin_of(cpu, t, at):
 
 @kernel
 def is_move(t, at):
-    return t.special[B.T_FROM] <= num(t.records[at].sid) <= t.special[B.U_TO + 8]
+    """Of registers, or of flags."""
+    return t.special[B.SETTLE] <= num(t.records[at].sid) <= t.special[B.U_TO + 8]
 
 
 @kernel
@@ -248,7 +249,11 @@ def entry_of(t, rec):
 def go(cpu, t, at):
     """Enter the handlers; the reason they come back for."""
     t.entered += 1
-    return enter(t.enter, t.state_at, at, t.state_at + TLB + cpu.tlb_at, at if t.native else peek(at, 8))
+    why = enter(t.enter, t.state_at, at, t.state_at + TLB + cpu.tlb_at, at if t.native else peek(at, 8))
+    if cpu.kind:
+        cpu.cf, cpu.carries, cpu.result = F.put_off(cpu.kind_a, cpu.kind_b, cpu.kind)
+        cpu.kind = 0
+    return why
 
 
 @kernel
@@ -414,6 +419,8 @@ def run(cpu, t):
             done = False
             if why == R.GONE:
                 forward = at
+            else:
+                cpu.budget += num(r.imm)                # the head has paid for all of the block
         elif why == R.KERNEL or why == R.FPU:           # of the second kind there is more in the block
             cpu.budget += left - 1
             number = set_instruction(cpu, t, at)

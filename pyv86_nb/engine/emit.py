@@ -28,12 +28,14 @@ T_HOST, U_HOST = 13, 14
 PARAMETERS = {"threaded": "ptr %s, ptr %pc, i64 %t, ptr %tlb",
               "native": "ptr %s, i64 %t, i64 %u, " + ", ".join(f"i64 %r{i}" for i in PINNED)}
 # The operands of a native handler: what is to be moved before it and behind it, unless it can be renamed; from WRITES_SHIFT on,
-# the registers that it writes itself, from OWN_SHIFT on those whose host register it uses in any way; which temporary cannot be renamed
+# the registers that it writes itself, from OWN_SHIFT on those whose host register it uses in any way; which temporary cannot be renamed;
+# what it does with the flags
 RA_TO_T, RA_TO_U, RB_TO_U, T_TO_RA, U_TO_RA, U_TO_RB, RB_IN_X = (1 << i for i in range(7))
 USES_T, USES_U = RA_TO_T | T_TO_RA, RA_TO_U | RB_TO_U | U_TO_RA | U_TO_RB
 OPERANDS = USES_T | USES_U | RB_IN_X
 WRITES_SHIFT, OWN_SHIFT = 8, 16
 FIXED_T, FIXED_U = 1 << 24, 1 << 25
+SETS_FLAGS, ASKS_FLAGS, PUTS_OFF = 1 << 27, 1 << 28, 1 << 29
 INDEX, INDEX_HOST = S.EBX, 15                            # whose register holds the index of an address
 REG = S.offset("reg")
 ST, ST_SHIFT = S.offset("st"), S.REAL.itemsize.bit_length() - 1
@@ -47,7 +49,7 @@ class Emit(Operands, Vectors):
     def __init__(self, mode, ra="t"):
         self.mode, self.ir = mode, Text()
         self.pending, self.labels, self.holes, self.t_word = [], 0, {}, None
-        self.checked = False
+        self.checked, self.sets_flags, self.puts_off, self.flag_words = False, False, False, []
         self.registers, self.temporaries = [f"%r{i}" for i in range(8)], {"t": "%t", "u": "%u", "x": f"%r{INDEX}"}
         self.keeps = False                               # both temporaries are somebody else's
         self.place, self.reads, self.written = {"ra": ra, "rb": "u"}, set(), set()
@@ -151,6 +153,7 @@ class Emit(Operands, Vectors):
             bits |= T_TO_RA if self.place["ra"] == "t" else U_TO_RA
         if "rb" in self.written:
             bits |= U_TO_RB
+        bits |= self.sets_flags * SETS_FLAGS | self.asks_flags() * ASKS_FLAGS | self.puts_off * PUTS_OFF
         return bits | sum(1 << i for i in range(8) if self.registers[i] != f"%r{i}") << WRITES_SHIFT
 
     def load_base(self, selector):
@@ -236,11 +239,42 @@ class Emit(Operands, Vectors):
     def next_eip(self): return self.hole("imm")         # no row with a next EIP has an immediate
 
     # flags
-    def flags(self): return tuple(self.ir.load(32, self.ir.at("%s", S.offset(o))) for o in ("cf", "carries", "result"))
+    def flags(self):
+        words = tuple(self.ir.load(32, self.ir.at("%s", S.offset(o))) for o in ("cf", "carries", "result"))
+        self.flag_words += [str(v) for v in words]
+        return words
 
     def set_flags(self, *words):
+        self.sets_flags = True
         for o, v in zip(("cf", "carries", "result"), words, strict=True):
             self.ir.store(32, v, self.ir.at("%s", S.offset(o)))
+
+    def put_off(self, a, b, kind):
+        """The flags, for whoever asks: F.put_off."""
+        self.puts_off = True
+        for o, v in (("kind", kind), ("kind_a", a), ("kind_b", b)):
+            self.ir.store(32, v, self.ir.at("%s", S.offset(o)))
+
+    def shift_count(self, f, count):
+        """An immediate one is not 0: the plan takes the handler without flags for that."""
+        return 1 if f.src == "i" else count
+
+    def asks_flags(self):
+        """Whether anything comes of the flags that were loaded: LLVM drops what nobody uses."""
+        sources, wanted = {}, []
+        for line in self.ir.lines + self.ir.later if self.flag_words else ():
+            names = re.findall(r"%x\d+", line)
+            if re.match(r" *%x\d+ = (?!call)", line):
+                sources[names[0]] = names[1:]
+            else:
+                wanted += names
+        used = set()
+        while wanted:
+            name = wanted.pop()
+            if name not in used:
+                used.add(name)
+                wanted += sources.get(name, ())
+        return not used.isdisjoint(self.flag_words)
 
     # where to go
     def next(self, t=None):

@@ -7,8 +7,8 @@ from . import emit_vector
 from . import state as S
 from .access import misaligned
 from .emit import PARAMETERS, PINNED, REG, TAIL, Emit
+from .isa import alu, steps, x87
 from .isa import flags as F
-from .isa import steps, x87
 from .isa.opcodes import OPCODES
 from .isa.rows import Row, parse
 from .isa.vector import register_bits
@@ -17,6 +17,7 @@ from .lanes_llvm import DECLARATIONS
 from .records import EXITS, HOLES
 from .val import Val
 
+PUT_OFF = 2
 FUSED_CC = (2, 3, 4, 5, 6, 7, 8, 9, 12, 13, 14, 15)
 WORD_REGISTERS = {f"{n}v": S.SELECTORS + i for i, n in enumerate(("ES", "CS", "SS", "DS", "FS", "GS"))}
 
@@ -27,7 +28,7 @@ class Form:
     w: int
     dst: str = "-"
     src: str = "-"
-    flags: bool = False
+    flags: int = 0                # whether they are wanted: 0, 1, or PUT_OFF
     cc: int = 0
     stack: int = 32               # width of the stack pointer
     aw: int = 32                  # width of the count register
@@ -61,6 +62,10 @@ def kinds(code, w):
     if letter == "O":
         return "m"
     return "i" if letter in "I1" else "-"
+
+
+def can_put_off(row):
+    return row.step is steps.ordinary and row.meaning in (alu.add, alu.sub)
 
 
 def widths(row):
@@ -100,7 +105,7 @@ def forms(row):
             ccs = range(16) if "+c" in row.encoding else (0, 1) if row.ends == "indirect" else (0,)
             if row.step is steps.loop:
                 ccs = (parse(row.encoding).opcode % 16,)
-            for fl, cc, second in product((row.writes != "none",) if one_flags else (False, True), ccs, (16, 32)):
+            for fl, cc, second in product((row.writes != "none",) if one_flags else (0, 1, PUT_OFF) if can_put_off(row) else (0, 1), ccs, (16, 32)):
                 if row.stack:
                     yield Form(row, w, d, s, fl, cc, stack=second)
                 elif row.step is steps.loop:
@@ -110,11 +115,11 @@ def forms(row):
 
 
 def fused_forms():
-    """CMP or TEST with the conditional jump after it, which ends the block: the flags live on."""
+    """CMP or TEST with the conditional jump after it, which ends the block: the flags live on, but most are never asked for."""
     for row in OPCODES:
         if row.name in ("cmp", "test"):
             for f in forms(row):
-                if f.flags and "h" not in f.dst + f.src:
+                if f.flags == 1 and "h" not in f.dst + f.src:
                     for cc in FUSED_CC:
                         yield replace(f, cc=cc + 16)
 
@@ -128,26 +133,49 @@ def traced_form(f, mode, ra="t"):
     m = Emit(mode, ra)
     if not m.can(f.row):
         m.leave("exit_python")
+    elif f.flags == PUT_OFF:
+        a, b, r = steps.ordinary(m, replace(f, flags=0))
+        m.put_off(*((a, b, f.w) if f.row.meaning is alu.sub else (r, b, f.w + F.SUM)))
+        m.next()
     elif f.cc < 16 or f.row.bits:
         m.checked = f.row.ends == "indirect" and f.cc == 1
         f.row.step(m, f)
         if not m.ir.lines or m.ir.lines[-1].split()[0] != "ret":
             m.next()
     else:
-        a, b, r = steps.ordinary(m, f)
+        a, b, r = steps.ordinary(m, replace(f, flags=0))
         if f.row.name == "test":
             a, b = r, 0
+        m.put_off(a, b, f.w)
         m.branch(F.condition_cmp(f.cc - 16, a, b, f.w) != 0)
     return m
 
 
 # the handlers that belong to no row
 def head(m):
-    """The gate of a block: pay for its instructions, or leave."""
-    p = m.ir.at("%s", S.offset("budget"))
-    rest = m.ir.load(64, p) - m.signed_hole("imm")
-    m.unless((rest >= 0).bit, "exit_budget")
-    m.ir.store(64, rest, p)
+    """The gate of a block: pay for its instructions, or leave in debt."""
+    at = S.offset("budget")
+    if m.mode == "native":
+        in_debt = m.ir.name(f'call i32 asm sideeffect "subq $$imm, {at}($1)", "={{@ccs}},r,~{{memory}}"(ptr %s)')
+        m.unless(m.ir.name(f"icmp eq i32 {in_debt}, 0"), "exit_budget")
+    else:
+        rest = m.ir.load(64, m.ir.at("%s", at)) - m.hole("imm")
+        m.ir.store(64, rest, m.ir.at("%s", at))
+        m.unless((rest >= 0).bit, "exit_budget")
+    m.next()
+
+
+def settle(m):
+    """The flags that have been put off, if they have."""
+    before = m.flags()
+    kind, a, b = (m.ir.load(32, m.ir.at("%s", S.offset(n))) for n in ("kind", "kind_a", "kind_b"))
+    m.set_flags(*m.either(kind != 0, lambda: F.put_off(a, b, kind), lambda: before))
+    forget(m)
+
+
+def forget(m):
+    """Other flags come."""
+    m.ir.store(32, 0, m.ir.at("%s", S.offset("kind")))
     m.next()
 
 
@@ -226,6 +254,7 @@ SPECIAL = {
     **{f"mov_segment_{k}": simple_form(steps.mov_segment, 16, src=k) for k in "rm"},
     **{f"pop_segment{w}_{k}": simple_form(steps.pop_segment, w, k) for w in (16, 32) for k in (16, 32)},
     "load_far_pointer": simple_form(steps.load_far_pointer, 16), "cli": simple_form(steps.cli, 32),
+    "settle": settle, "forget": forget,
     **{f"{t}_from_{r}": move(t, r) for t in "tu" for r in range(9)}, **{f"{t}_to_{r}": move(t, r, True) for t in "tu" for r in range(9)},
     **{e: cold(e) for e in EXITS}}
 SPECIAL_NAMES = tuple(SPECIAL)

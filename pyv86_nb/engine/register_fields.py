@@ -10,7 +10,20 @@ from dataclasses import dataclass
 
 import iced_x86 as iced
 
-from .emit import FIXED_T, HOSTS, INDEX, INDEX_HOST, OPERANDS, OWN_SHIFT, PINNED, RB_IN_X, T_HOST, U_HOST, USES_T, USES_U
+from .emit import (
+    FIXED_T,
+    HOSTS,
+    INDEX,
+    INDEX_HOST,
+    OPERANDS,
+    OWN_SHIFT,
+    PINNED,
+    RB_IN_X,
+    T_HOST,
+    U_HOST,
+    USES_T,
+    USES_U,
+)
 
 LEGACY = 0x26, 0x2E, 0x36, 0x3E, 0x64, 0x65, 0x66, 0x67, 0xF0, 0xF2, 0xF3
 KINDS = {value: name for name, value in vars(iced.OpCodeOperandKind).items() if isinstance(value, int)}

@@ -51,6 +51,8 @@ CPU = np.dtype([
     ("halted", I8), ("shadow", I8), ("hits", I8), ("shut_down", I8), ("a20", I8), ("nmi_pending", I8), ("nmi_masked", I8),
     # time: `end` is the tick at which the budget is 0; extra counts ticks that are not retired instructions
     ("budget", I8), ("end", I8), ("target", I8), ("extra", I8),
+    # flags that nobody has asked for yet (isa/flags.py, put_off): their kind, or 0, and the operands
+    ("kind", I8), ("kind_a", I8), ("kind_b", I8),
     # an exception on its way
     ("vector", I8), ("error", I8), ("external", I8), ("chain", I8, (8,)), ("chained", I8),
     # the instruction a kernel is to do

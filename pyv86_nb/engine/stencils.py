@@ -66,7 +66,7 @@ def load(mode):
 
 def fields_of(obj, where, moves):
     """register_fields.table of these handlers."""
-    from . import register_fields as R                   # reads instructions: not needed once it has been done
+    from . import register_fields as R  # reads instructions: not needed once it has been done
 
     st, _ = cut_up(obj, len(moves))
     codes = [st.code[a:a + n].tobytes() for a, n in zip(st.start, st.size, strict=True)]
