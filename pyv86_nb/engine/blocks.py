@@ -42,7 +42,7 @@ from .isa.opcodes import KERNELS, OPCODES
 from .kernels import PUSHF
 from .raw import num, peek, poke
 from .records import EXITS, HOLES, RECORD, SEGMENT_STRIDE
-from .stencils import BYTE, CONSTANT, CONT, EXIT0, HERE, HOLE0, TAKEN
+from .stencils import BYTE, CONSTANT, CONT, EXIT0, HERE, HOLE0, TAKEN, TLB_BASE
 
 # numbers of special handlers, and of exits
 HEAD, GOTO, HOP, TO_PYTHON, KERNEL = (SPECIAL_NAMES.index(n) for n in ("head", "goto", "hop", "python", "kernel"))
@@ -58,6 +58,7 @@ FIRST_EXIT = SPECIAL_NAMES.index(next(iter(EXITS)))
 E_LINK, E_GONE = list(EXITS).index("exit_link"), list(EXITS).index("exit_gone")
 IMM, RA, RB, BASE, WINDOW, LAST = (HOLE0 + i for i in range(len(HOLES)))
 REG0, TMP_WORD, RECORD_SIZE = S.offset("reg"), S.TMP, RECORD.itemsize
+TLB, HALF = S.offset("tlb"), S.TLB_SIZE * S.TLB.itemsize
 BASE0, READ0, WRITE0 = (S.offset("segment", f) for f in ("base", "read", "write"))
 
 XCHG_EAX, = (i for i, r in enumerate(OPCODES) if r.encoding == "90+r")
@@ -108,6 +109,8 @@ def paste(t, sid, rec, at, names):
             v += r.window
         elif symbol == LAST:
             v += r.last
+        elif symbol == TLB_BASE:
+            v += t.tlb_base
         elif symbol == CONT:
             v += at + n - o
         elif symbol == CONSTANT:
@@ -407,6 +410,7 @@ def translate(cpu, t, eip, physical, cap, keep):
 @kernel
 def plan_block(cpu, t, n, eip, after_last):
     mode = cpu.mode
+    t.tlb_base = TLB + (mode >> S.WHO_SHIFT & 3) * HALF
     k = put(t, 0, t.special[HEAD], t.d[0], n + 1, n, 0, 0, 0)
     i, ended = 0, False
     open_, begun = True, k                              # whether flags may have been put off; where an instruction begins

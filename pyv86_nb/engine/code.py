@@ -32,7 +32,7 @@ CODE = np.dtype([
     ("first_field", "i8", (HANDLERS + 1,)), ("fields", "i2", (FIELD_ROWS, 5)), ("host", "i8", (8,)),
     ("holes", "i4", (HOLE_ROWS, 3)), ("bytes", "u1", (CODE_BYTES,)), ("exits", "i8", (len(EXITS),)),
     ("native", "i8"), ("enter", "i8"), ("arena", "i8"), ("runs_at", "i8"), ("records_at", "i8"), ("state_at", "i8"), ("margin", "i8"),
-    ("hot0", "i8"), ("constants", "i8"),
+    ("hot0", "i8"), ("constants", "i8"), ("tlb_base", "i8"),
     # what is translated
     ("nrec", "i8"), ("nblock", "i8"), ("hot", "i8"), ("cold", "i8"), ("records", RECORD, (RECORDS,)), ("blocks", BLOCK, (BLOCKS,)),
     ("buckets", "i4", (BUCKETS,)), ("page_first", "i4", (PAGES,)),

@@ -24,8 +24,7 @@ from .raw import enter, num, peek, poke, record_at
 from .reasons import GO_ON, PYTHON_STEP, TRIPLE_FAULT
 from .strings import AGAIN
 
-BOUNCE, TLB = S.offset("bounce"), S.offset("tlb")
-HALF, RECORD_SIZE = S.TLB_SIZE * S.TLB.itemsize, R.RECORD.itemsize
+BOUNCE, RECORD_SIZE = S.offset("bounce"), R.RECORD.itemsize
 code_at = record_at(CODE)
 FAULTED = -1
 ASKS_PYTHON = -2                                        # as a record: Python must do the instruction
@@ -85,7 +84,7 @@ def try_physical(cpu, linear, write, user):
 def find_context(cpu):
     """`context` for jumps under this CS base, mode, privilege and address space."""
     cpu.moved = 0
-    base, mode = cpu.segment[S.CS].base, cpu.mode << 2 | is_user(cpu)
+    base, mode = cpu.segment[S.CS].base, cpu.mode
     entry = cpu.known_contexts[(base >> 4 ^ base >> 12 ^ mode ^ mode >> 16) & (S.CONTEXTS - 1)]
     if entry.base != base or entry.mode != mode or entry.id >> 32 != cpu.era & 0x7FFFFFFF:
         cpu.contexts = cpu.contexts + 1 & 0x7FFFFFFF
@@ -94,7 +93,7 @@ def find_context(cpu):
             for i in range(S.JUMPS_SIZE):
                 cpu.jumps[i].tag = -1
     cpu.context = (entry.id & 0x7FFFFFFF) << 32
-    cpu.tlb_at = is_user(cpu) * HALF
+    cpu.tlb_at = (mode >> S.WHO_SHIFT & 3) * B.HALF
 
 
 @kernel
@@ -249,7 +248,7 @@ def entry_of(t, rec):
 def go(cpu, t, at):
     """Enter the handlers; the reason they come back for."""
     t.entered += 1
-    why = enter(t.enter, t.state_at, at, t.state_at + TLB + cpu.tlb_at, at if t.native else peek(at, 8))
+    why = enter(t.enter, t.state_at, at, t.state_at + B.TLB + cpu.tlb_at, at if t.native else peek(at, 8))
     if cpu.kind:
         cpu.cf, cpu.carries, cpu.result = F.put_off(cpu.kind_a, cpu.kind_b, cpu.kind)
         cpu.kind = 0

@@ -212,8 +212,8 @@ class Emit(Operands, Vectors):
         """The host address of w bits at addr, or out: one compare for present, writable, RAM and not across pages (access.py)."""
         ir = self.ir
         entry = (addr >> (12 - TLB_SHIFT)) & ((S.TLB_SIZE - 1) << TLB_SHIFT)
-        if self.mode == "native":                       # no host register is left for it
-            e = ir.at("%s", entry + ir.load(64, ir.at("%s", S.offset("tlb_at"))) + S.offset("tlb"))
+        if self.mode == "native":                       # which part of it is known where the handler is pasted
+            e = ir.at("%s", entry + Val("ptrtoint (ptr @tlb_base to i64)", ir))
         else:
             e = ir.at("%tlb", entry)
         if write:

@@ -65,7 +65,7 @@ def kinds(code, w):
 
 
 def can_put_off(row):
-    return row.step is steps.ordinary and row.meaning in (alu.add, alu.sub)
+    return row.step is steps.ordinary and row.meaning in (alu.add, alu.sub, alu.and_, alu.or_, alu.xor)
 
 
 def widths(row):
@@ -135,7 +135,8 @@ def traced_form(f, mode, ra="t"):
         m.leave("exit_python")
     elif f.flags == PUT_OFF:
         a, b, r = steps.ordinary(m, replace(f, flags=0))
-        m.put_off(*((a, b, f.w) if f.row.meaning is alu.sub else (r, b, f.w + F.SUM)))
+        put_off = {alu.sub: (a, b, f.w), alu.add: (r, b, f.w + F.SUM)}
+        m.put_off(*put_off.get(f.row.meaning, (r, 0, f.w)))                # of a logical operation: as if compared with 0
         m.next()
     elif f.cc < 16 or f.row.bits:
         m.checked = f.row.ends == "indirect" and f.cc == 1
@@ -315,7 +316,7 @@ def module(mode):
     if None in moves:
         raise TypeError("a handler needs t both as an address and as a register")
     text = [m.function(f"u{i}") for i, m in enumerate(built)]
-    text += [f"@{h} = external dso_local global i8\n" for h in (*HOLES, "here")]
+    text += [f"@{h} = external dso_local global i8\n" for h in (*HOLES, "here", "tlb_base")]
     types = ",".join(x.split()[0] for x in PARAMETERS[mode].split(","))
     text += [f"declare preserve_nonecc i64 @{n}({types})\n" for n in ("cont", "taken")]
     text += ["declare i64 @llvm.ctlz.i64(i64, i1)\n"]

@@ -122,7 +122,7 @@ def update_mode(cpu):
         mode |= S.BREAKS
     if cpu.cr4 & S.OSFXSR and cpu.cr0 & (S.EM | S.TS) == 0:
         mode |= S.SSE
-    mode |= fpu_mode(cpu)
+    mode |= fpu_mode(cpu) | is_user(cpu) << S.WHO_SHIFT
     cpu.mode = mode | code.limit << S.LIMIT_SHIFT
     cpu.moved = 1
 

@@ -108,7 +108,7 @@ CODE, DIRTY, SLOW, OPEN = 1, 2, 4, 8                    # translated blocks here
 # the mode bits of a block's key; the CS limit is above them.  UNPROTECTED: real or VM86 mode, where a load of a data segment moves
 # its base and nothing else.  FPU: x87 instructions need no look at CR0 and no look for exceptions, which are all masked;
 # FPU_DOUBLE: and they round to 53 bits.  SSE: the system has enabled it.  BREAKS: there are code breakpoints.  ALIGN: operands must be
-# aligned
+# aligned.  WHO: whose part of the TLB accesses go through (access.is_user)
 D32, B32, FLAT_ES, FLAT_SS, FLAT_DS, V86, PAGED, A20, UNPROTECTED, FPU, SSE, FPU_DOUBLE = (1 << i for i in range(12))
-BREAKS, ALIGN, LIMIT_SHIFT = 1 << 14, 1 << 15, 16
+WHO_SHIFT, BREAKS, ALIGN, LIMIT_SHIFT = 12, 1 << 14, 1 << 15, 16
 FLAT_LIMIT = 0xFFFFFFFF

@@ -10,9 +10,9 @@ from . import cache, forms
 from .records import EXITS, HOLES
 
 Stencils = namedtuple("Stencils", "code start size first holes constants")    # holes: rows (at, symbol, addend)
-CONT, TAKEN, HERE, CONSTANT, BYTE, HOLE0 = 0, 1, 2, 3, 4, 5
+CONT, TAKEN, HERE, CONSTANT, BYTE, TLB_BASE, HOLE0 = range(7)
 EXIT0 = HOLE0 + len(HOLES)                                                # symbol of an exit: EXIT0 + its number
-SYMBOLS = {"cont": CONT, "taken": TAKEN, "here": HERE, **{n: HOLE0 + i for i, n in enumerate(HOLES)},
+SYMBOLS = {"cont": CONT, "taken": TAKEN, "here": HERE, "tlb_base": TLB_BASE, **{n: HOLE0 + i for i, n in enumerate(HOLES)},
            **{n: EXIT0 + i for i, n in enumerate(EXITS)}}
 ABSOLUTE, RELATIVE, ONE_BYTE = (10, 11), (2, 4), 14                                     # R_X86_64_32 and 32S; PC32 and PLT32
 
@@ -104,7 +104,7 @@ def cut_up(obj, n):
             return o, BYTE, add, RELATIVE[0]
         return o, SYMBOLS[name], add, i & 0xFFFFFFFF
     rows = [hole(*r) for s in sections if s[1] == 4 and s[7] == text_no for r in struct.iter_unpack("<QQq", data(s))]
-    strange = {k for _, symbol, _, k in rows if k not in (ABSOLUTE if symbol == HERE or HOLE0 <= symbol < EXIT0 else RELATIVE)}
+    strange = {k for _, symbol, _, k in rows if k not in (ABSOLUTE if symbol in (HERE, TLB_BASE) or HOLE0 <= symbol < EXIT0 else RELATIVE)}
     if strange or any(s[1] == 4 and s[7] in laid for s in sections):
         raise RuntimeError(f"LLVM made handlers that cannot be pasted: relocations {sorted(strange)}, sections {names}")
     rel = np.array(rows, np.int64)
