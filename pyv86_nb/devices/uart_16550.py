@@ -138,7 +138,7 @@ def modem(u):
 class Uart16550(Chip):
     """16550 UART"""
     INTR = pin_out("interrupt request")
-    ips = field(63, "instructions per guest second", reset=keep(0))
+    ips = field(37, "instructions per guest second", reset=keep(0))
     gated = field(1, "the board lets INTR out only while OUT2 is on", reset=keep(0))
     patient = field(1, "the other end waits while the receiver is full: a handshake that the guest need not know of", reset=keep(0))
     divisor = field(16, "divisor latch DLM, DLL; 12 is 9600 baud", reset=keep(12))

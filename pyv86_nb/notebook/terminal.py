@@ -182,6 +182,6 @@ def mimebundle(port: Any, include: set[str] | None = None, exclude: set[str] | N
     data: dict[str, Any] = {}
     if wanted(WIDGET):
         bundle = terminal(port)._repr_mimebundle_()
-        data.update(bundle[0] if isinstance(bundle, tuple) else bundle)
+        data.update((bundle[0] if isinstance(bundle, tuple) else bundle) or {})
     data["text/plain"] = static_text(bytes(port.line.data)) or repr(port)
     return {mime: value for mime, value in data.items() if wanted(mime)}
