@@ -35,7 +35,7 @@ from .memory_map import MemoryMap
 VIRTIO = 4                                               # PCI device number of the first virtio disk
 START = datetime.datetime(2000, 1, 1)
 DEFAULT_RAM = 64 << 20
-HASTE = 200                                              # floppy drives turn so much faster than real ones, as on other emulators
+HASTE = 1000                                             # floppy drives turn so much faster than real ones, as on other emulators
 
 
 class AtPc(Backplane):
