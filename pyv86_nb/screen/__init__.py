@@ -9,5 +9,5 @@ from .picture import Mode, image, mode, png
 from .raster import Raster, raster
 from .text import Cursor, Glance, cursor, font, text, text_cells, text_image
 
-__all__ = ["Cursor", "Glance", "Mode", "Raster", "cursor", "dac_palette", "font", "graphics_image", "image", "indexed", "mode", "palette16", "png", "raster",
-           "text", "text_cells", "text_image"]
+__all__ = ["Cursor", "Glance", "Mode", "Raster", "cursor", "dac_palette", "font", "graphics_image", "image", "indexed", "mode", "palette16", "png",
+           "raster", "text", "text_cells", "text_image"]
