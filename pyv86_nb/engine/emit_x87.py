@@ -12,7 +12,7 @@ they come along at once, if the slice has used them.  MMX, whose registers they 
 """
 from . import state as S
 from .isa import x87
-from .isa.flags import condition, from_image
+from .isa.flags import condition, of_order
 from .isa.rows import parse
 from .lanes_llvm import IS_X86, has
 from .records import READ, WRITE
@@ -75,7 +75,7 @@ class X87:
         if row.step is x87.compare_to_flags:
             r = ir.name(f'call {{i8, i8, i8}} asm sideeffect "{code}; sete $0; setp $1; setb $2", "=q,=q,=q,~{{flags}}"()')
             zf, pf, cf = (ir.wide(8, ir.name(f"extractvalue {{i8, i8, i8}} {r}, {i}")) for i in range(3))
-            self.set_flags(*from_image(zf << 6 | pf << 2 | cf))
+            self.set_flags(*of_order(zf, pf, cf))
         elif row.step is x87.move_if:                   # as FCMOVNE ST, ST(i), which is DB C8+i
             holds = ir.name(f"zext i1 {(condition(f.cc, *self.flags()) != 0).bit} to i8")
             code = f".byte 0xDB; .byte imm+{8 - 8 * int(encoding.extension) & 255}"

@@ -34,7 +34,7 @@ class Form:
 
     def key(self):
         r = self.row
-        named = r.name if r.step in BY_NAME else ""
+        named = r.name if r.step in BY_NAME or (r.bits and "Ib" in r.operands) else ""
         wide = (r.bits, r.aligned, r.reads, r.host, r.operands) if r.bits else ()
         if r.fpu:
             wide = r.name, parse(r.encoding).opcode

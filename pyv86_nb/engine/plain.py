@@ -212,6 +212,7 @@ class Plain(Operands):
             fault(cpu, XM if cpu.cr4 & S.OSXMMEXCPT else UD, 0)
         return r
 
+    def meant(self, f, a, b, i): return f.row.meaning(a, b, i)
     def hosted(self, f, a, b): return f.row.meaning(a, b, None)
     def xmm0(self): return self.rd_wide(S.XMM, 128)
     def crc32(self, meaning, a, b, w): return meaning(a, b, w)
