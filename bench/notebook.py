@@ -1,8 +1,8 @@
 """What the screen costs, in a real JupyterLab page: kernel CPU of a text refresh beside ipycanvas' put_image_data, and a key's way to IRQ1.
 
 Both ways of refreshing are measured in the same kernel, on the same page, with the same pictures; CPU is `time.thread_time()` of the thread that
-looks, compares, encodes and sends.  A key's way ends when a thread that looks at `vm.trace.irq` a thousand times a second sees the raise of
-IRQ1, so up to 1 ms of it is the looking.  Needs chromium and playwright, as tests/browser does.
+looks, compares, encodes and sends.  A key's way ends when a thread that looks at the trace's ring a thousand times a second sees the raise of
+IRQ1, so up to 1 ms of it is the looking.  (It reads the ring itself: `vm.trace.irq` would stop the machine between two slices for each look.)  Needs chromium and playwright, as tests/browser does.
 """
 
 from __future__ import annotations
@@ -52,12 +52,14 @@ REAL = """shown = view(pc); shown.sender.close(); time.sleep(.3)
 sender = Sender(pc, shown.screen); before = shown.screen.messages_sent
 cost = costs(shown.screen, lambda i: sender.look(time.monotonic()))
 print(json.dumps([cost, shown.screen.messages_sent - before])); pc.close()"""
-WATCH = """pc.trace.irq.clear(); raised = []; watching = True
+WATCH = """from pyv86_nb.engine.irq_trace import HEAD, EVENT, LINE, RAISE
+pc.pause(); bus = pc._machine.board.bus; seen = int(bus.irq[HEAD]); pc.start(); raised = []; watching = True
 def watch():
+    global seen
     while watching:
-        rows = pc.trace.irq.array
-        n = int(((rows['irq'] == 1) & (rows['event'] == 'raise')).sum())
-        raised.extend([time.time()] * (n - len(raised)))
+        while seen < bus.irq[HEAD]:
+            row = bus.ring[seen % len(bus.ring)]; seen += 1
+            if row[EVENT] == RAISE and row[LINE] == 1: raised.append(time.time())
         time.sleep(.001)
 threading.Thread(target=watch, daemon=True).start()"""
 RAISED = "watching = False; print(json.dumps(raised))"

@@ -197,8 +197,13 @@ class Runner:
                 self.breathe()
 
     def interval(self, elapsed: int) -> int:
-        """Ticks to the next look: an eighth of what has passed since the call, within bounds.  A function of guest time alone."""
-        ips = self.machine.ips
+        """Ticks to the next look: an eighth of what has passed since the call, within bounds.  A function of guest time alone.
+
+        When nobody waits for a text, always the longest: looks hold the interpreter's lock, which a key on its way needs too.
+        """
+        ips, asked = self.machine.ips, self.goal
+        if not self.waiters and asked is not None and asked.text is None and asked.ask is None:
+            return max(1, int(LONGEST_LOOK * ips))
         longest = LONGEST_LOOK if self.watcher.still else SETTLING
         return max(1, int(min(max(elapsed / 8, FIRST_LOOK * ips), longest * ips)))
 

@@ -43,7 +43,7 @@ class Sender:
         self.encoder = FrameEncoder()
         self._full = False
         self._wake = threading.Event()
-        self._closed = False
+        self._closed = self._echo = False
         self._last_sent = self._last_status = self._last_full = self._eager_until = float("-inf")
         self._mode = ""
         self._complaint = ""
@@ -65,8 +65,9 @@ class Sender:
         self._wake.set()
 
     def expect_echo(self) -> None:
-        """Input has gone to the machine: look soon."""
+        """Input has gone to the machine: look soon, but not before the guest can have seen it; a look stops the machine for a moment."""
         self._eager_until = time.monotonic() + EAGER_FOR
+        self._echo = True
         self._wake.set()
 
     def look(self, now: float) -> None:
@@ -140,6 +141,9 @@ class Sender:
                     self.after_look(self.vm)
                     return
             self._wake.wait(max(pause, 0.001))
+            if self._echo:
+                self._echo = False
+                time.sleep(EAGER)
             self._wake.clear()
 
     def _complain(self, error: Exception, now: float) -> str:
