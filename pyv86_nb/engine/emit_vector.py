@@ -58,7 +58,9 @@ class Vectors:
         self.wr_word("ftop", 0)
         self.wr_word("ftw", 255)
 
-    def leave_mmx(self): self.wr_word("ftw", 0)
+    def leave_mmx(self):
+        self.wr_word("ftop", 0)
+        self.wr_word("ftw", 0)
 
     def at(self, row, write):
         if row.aligned:

@@ -198,7 +198,7 @@ class Plain(Operands):
             self.cpu.xmm[k - S.XMM], self.cpu.xmm[k - S.XMM + 1] = words
 
     def enter_mmx(self): self.cpu.ftop, self.cpu.ftw = 0, 255
-    def leave_mmx(self): self.cpu.ftw = 0
+    def leave_mmx(self): self.cpu.ftop = self.cpu.ftw = 0
     def mxcsr(self): return self.cpu.mxcsr
     def begin_floating(self): self.env = Environment(self.cpu.mxcsr)
 

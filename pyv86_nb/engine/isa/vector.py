@@ -56,7 +56,7 @@ def masked_store(m, f):
 
 
 def empty(m, f):
-    """EMMS"""
+    """EMMS: TOP becomes 0 too.   SDM vol. 3, 12.2"""
     m.leave_mmx()
 
 
