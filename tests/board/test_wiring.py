@@ -1,14 +1,16 @@
 """The page of the wiring.   Oracles: the board itself, driven pin by pin; IBM PC/AT Technical Reference, "System Interrupts"; MP Specification 1.4,
 5.3 (the timer on input 2); PCI Local Bus 2.1, 2.2.6, and the PIIX firmware's rule: PIRQ = (device - 1 + pin) mod 4."""
+import pathlib
 import re
 
 import numpy as np
 import pytest
-from conftest import ROOT
 
 from pyv86_nb.board import wiring
 from pyv86_nb.board.at_pc import at_pc
 from pyv86_nb.cli import main
+
+ROOT = pathlib.Path(__file__).resolve().parents[2]
 
 
 @pytest.fixture(scope="module")
