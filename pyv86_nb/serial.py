@@ -3,10 +3,11 @@
     vm.serial[0].write(b"root\\n")       # queued; the UART takes it as its receiver has room
     vm.serial[0].read()                 # bytes that came since the last read
     vm.serial[0].text                   # everything since power-on
+    vm.serial[0]                        # as the last line of a cell: a terminal
 """
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from .watcher import Line
 
@@ -24,14 +25,23 @@ class Port:
         self.line = Line()
         self._read = 0
 
+    @property
+    def name(self) -> str:
+        return f"COM{self.number + 1}"
+
+    @property
+    def state(self) -> str:
+        """The machine's."""
+        return self._vm.state
+
     def write(self, data: bytes) -> None:
-        """Send bytes to the guest."""
+        """Send bytes to the guest.  Each goes when the UART's receiver has room for it, so none is lost."""
         if isinstance(data, str):
             raise TypeError("vm.serial[n].write takes bytes, not a str; write b\"...\" or encode it")
         raw = bytes(data)
         self._vm._check_open()
         if self._vm._machine.uart(self.number) is None:
-            raise ValueError(f"COM{self.number + 1} is not on the board of this version; COM1 is vm.serial[0]")
+            raise ValueError(f"{self.name} is not on the board of this version; COM1 is vm.serial[0]")
         self._vm._post("serial", self.number, raw)
 
     def read(self) -> bytes:
@@ -53,8 +63,28 @@ class Port:
         self.line.came(data, now)
         self._read = min(self._read, len(data))
 
+    def terminal(self, *, columns: int = 80, rows: int = 24) -> Any:
+        """The widget that a cell shows for this line, with another size; the guest learns it by `stty columns 100 rows 30`."""
+        for name, value, most in (("columns", columns, 400), ("rows", rows, 200)):
+            if isinstance(value, bool) or not isinstance(value, int) or not 2 <= value <= most:
+                raise ValueError(f"terminal({name}={value!r}): give a number of {name} from 2 to {most}")
+        from .notebook.terminal import terminal
+
+        self._vm._displayed = True
+        widget = terminal(self)
+        widget.columns, widget.rows = columns, rows
+        return widget
+
+    def _repr_mimebundle_(self, include: Any = None, exclude: Any = None, **_: Any) -> Any:
+        if self._vm.closed:
+            return {"text/plain": repr(self)}
+        from .notebook.terminal import mimebundle
+
+        self._vm._displayed = True
+        return mimebundle(self, include, exclude)
+
     def __repr__(self) -> str:
-        return f"<COM{self.number + 1}: {len(self.line.data)} bytes from the guest>"
+        return f"<{self.name}: {len(self.line.data)} bytes from the guest>"
 
 
 class Serial:

@@ -35,7 +35,7 @@ from .memory_map import MemoryMap
 VIRTIO = 4                                               # PCI device number of the first virtio disk
 START = datetime.datetime(2000, 1, 1)
 DEFAULT_RAM = 64 << 20
-HASTE = 200                                              # floppy drives turn so much faster than real ones, as on other emulators
+HASTE = 1000                                             # floppy drives turn so much faster than real ones, as on other emulators
 
 
 class AtPc(Backplane):
@@ -127,7 +127,7 @@ def at_pc(memory: Any = None, *, fda: str | None = "1.44M", fdb: str | None = No
                                                          t.isoweekday() % 7 + 1))
     ferr   = b.at(0xF0,        error := CoprocessorError("coprocessor error")); b.at(FERR, error, "ferr")
     port92 = b.at(0x92,        Port92("port92"))
-    coms   = [b.at(at,         Uart16550(f"com{n}")) for n, at in enumerate((0x3F8, 0x2F8, 0x3E8, 0x2E8), 1)]
+    coms   = [b.at(at,         Uart16550(f"com{n}", patient=True)) for n, at in enumerate((0x3F8, 0x2F8, 0x3E8, 0x2E8), 1)]
     fdc    = b.at(0x3F0,       floppy := Fdc82077("fdc", drives=2 if fdb else 1 if fda else 0, haste=HASTE))
     b.at(0x3C0, display := vga.Vga("vga"))
     b.at(0x3D0, display, "color"); b.at(0x3B0, display, "mono"); b.at(0x1CE, display, "vbe")
@@ -187,7 +187,7 @@ def at_pc(memory: Any = None, *, fda: str | None = "1.44M", fdb: str | None = No
     b.virtio = [(blk := VirtioBlk(f"virtio{i}"), host.connect(VIRTIO + i, 0, blk.header, blk)) for i in range(virtio)]
     for i, (blk, _) in enumerate(b.virtio): b.plug(blk).INTA >> isa.PIRQ[VIRTIO + i - 1 & 3]
 
-    b.controllers = [(p1, 0), (p2, 8)]
+    b.controllers, b.local = [(p1, 0), (p2, 8)], interrupts
     window = b.region(vga.WINDOW, display)
     b.local_apic, io_apic = b.region(lapic.BASE, interrupts, "local"), b.region(apic.BASE, interrupts, "io")
     moving = [b.region(0, blk, "registers") for blk, _ in b.virtio]

@@ -85,7 +85,8 @@ def came(u, v, error, now):
 
 @kernel
 def listen(u, now):
-    """The next character of the line begins, if one waits."""
+    """The next character of the line begins, if one waits; a patient other end begins none that would find no room."""
+    if u.patient and u.rx_count == depth(u): return
     if u.line_count and u.comes == NEVER and u.mcr & 16 == 0: u.comes = now + character(u)
 
 
@@ -137,8 +138,9 @@ def modem(u):
 class Uart16550(Chip):
     """16550 UART"""
     INTR = pin_out("interrupt request")
-    ips = field(63, "instructions per guest second", reset=keep(0))
+    ips = field(37, "instructions per guest second", reset=keep(0))
     gated = field(1, "the board lets INTR out only while OUT2 is on", reset=keep(0))
+    patient = field(1, "the other end waits while the receiver is full: a handshake that the guest need not know of", reset=keep(0))
     divisor = field(16, "divisor latch DLM, DLL; 12 is 9600 baud", reset=keep(12))
     ier = field(4, "Interrupt Enable Register", names="EDSSI:3 ELSI:2 ETBEI:1 ERBFI:0")
     fcr = field(8, "FIFO Control Register", names="TRIGGER:7-6 FIFO:0")
@@ -171,13 +173,13 @@ class Uart16550(Chip):
     comes = deadline("the next character from the line is complete")
     quiet = deadline("four characters of silence")
 
-    def __init__(self, name: str, gated: bool = False) -> None:
+    def __init__(self, name: str, gated: bool = False, patient: bool = False) -> None:
         super().__init__(name)
-        self.strap = int(gated)
+        self.straps = int(gated), int(patient)
 
     def power_on(self) -> None:
         super().power_on()
-        self.gated = self.strap
+        self.gated, self.patient = self.straps
 
     def reset(self, cold: bool = False) -> None:
         super().reset(cold)
@@ -220,6 +222,7 @@ class Uart16550(Chip):
             if u.fcr & 1:
                 u.rx_head = (u.rx_head + 1) & 15
                 if u.rx_count: u.errors |= int(u.rx_error[u.rx_head])
+            listen(u, now)
         silence(u, now)
         update(u)
         return v
@@ -269,6 +272,7 @@ class Uart16550(Chip):
             if u.tx_count: u.thre = 1
             u.tx_count = 0
         u.fcr = v & 0xC9 if v & 1 else 0
+        listen(u, now)
         silence(u, now)
         update(u)
 
@@ -326,7 +330,7 @@ class Uart16550(Chip):
         """Characters that the other end sends; they come in one after another at the programmed speed.
 
         Answers how many were taken; the rest finds no room now.  What the guest does not read in time is overrun, as on
-        a real line.
+        a real line, unless the other end is `patient`.
         """
         data = bytes(data)[:LINE - self.line_count]
         for c in data:
@@ -343,6 +347,7 @@ class Uart16550(Chip):
     def drain(self) -> bytes:
         """The characters that have gone out since the last call."""
         n, head = self.out_count, self.out_head
+        if n == 0: return b""
         data = bytes(self.out[head:head + n])
         data += bytes(self.out[:n - len(data)])
         self.out_head, self.out_count = (head + n) % OUT, 0

@@ -11,9 +11,9 @@ RBR, IER, IIR, LCR, MCR, LSR, MSR, SCR = range(8)
 CHAR = 10 * 16                                           # 8N1, divisor 1
 
 
-def make(gated=False):
+def make(gated=False, patient=False):
     b = Backplane(FakeClock(HZ))
-    b.at(0, Uart16550("com1", gated))
+    b.at(0, Uart16550("com1", gated, patient))
     return b.power_on()
 
 
@@ -97,6 +97,26 @@ def test_overrun_without_fifo_keeps_the_newer(pc, uart):                   # 8.4
 def test_overrun_with_fifo_keeps_the_older(pc, uart):
     pc.write(IIR, 1); uart.receive(b"0123456789ABCDEFGH"); pc.advance(18 * CHAR)
     assert pc.read(LSR) & 3 == 3 and get(pc, 16) == b"0123456789ABCDEF" and pc.read(LSR) & 1 == 0
+
+
+@pytest.mark.parametrize("fcr,depth", [(0, 1), (1, 16)])
+def test_a_patient_other_end_loses_nothing(fcr, depth):                    # 8.4 OE: what would set it never comes
+    b = make(patient=True)
+    setup(b, fcr=fcr)
+    uart, sent = b.chips["com1"], bytes(range(65, 105))
+    uart.receive(sent)
+    b.advance(100 * CHAR)
+    assert uart.rx_count == depth and b.read(LSR) & 3 == 1
+    came = b""
+    while b.read(LSR) & 1:
+        came += get(b, 1)
+        b.advance(CHAR)
+    assert came == sent and not uart.errors
+    uart.receive(b"0123456789abcdefgh")
+    b.advance(100 * CHAR)
+    b.write(IIR, fcr | 2)                                                  # the FIFO is emptied: there is room, and the next one begins
+    b.advance(CHAR)
+    assert b.read(LSR) & 1 and get(b, 1) == b"0123456789abcdefgh"[depth:depth + 1]
 
 
 @pytest.mark.parametrize("bits,level", [(0, 1), (1, 4), (2, 8), (3, 14)])

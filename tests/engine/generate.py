@@ -84,13 +84,15 @@ def target(rng, world, s, size):
 
 
 class Instruction:
-    """One instruction being chosen, appended to a case.  `alone`: registers may be set to suit it."""
+    """One instruction being chosen, appended to a case.  `alone`: registers may be set to suit it.  form: see every_form.py."""
 
-    def __init__(self, rng, case, row, alone):
+    def __init__(self, rng, case, row, alone, form=None):
         self.rng, self.case, self.row, self.alone, w = rng, case, row, alone, case.world
-        self.regs = case.regs
+        self.regs, self.form = case.regs, form
         self.op66 = rng.random() < (.3 if row.fixed == 0 else .08) and (parse(row.encoding).prefix is None or not row.bits)
         self.op67 = rng.random() < .2
+        if form:
+            self.op66, self.op67 = form.op66, form.op67
         self.width = w.width ^ (48 if self.op66 else 0)
         self.address = w.width ^ (48 if self.op67 else 0)
         self.bytes8 = any(c in ("Eb", "Gb", "Zb", "AL", "Ob", "Mb") for c in row.operands[:1]) or row.operands[:2] in (("-", "Eb"),)
@@ -107,6 +109,9 @@ class Instruction:
         self.o = o
         rep = rng.choice((0, 0xF2, 0xF3)) if row.name in STRINGS else 0
         lock = row.lock and rng.random() < .1
+        if self.form:
+            o = self.o = o if self.form.low is None or not plus else parse(row.encoding).opcode + self.form.low
+            rep, lock = self.form.rep, self.form.lock
         override = rng.choice((0x26, 0x2E, 0x36, 0x3E, 0x64, 0x65)) if rng.random() < .25 else 0
         self.segment = {0: None, 0x64: S.FS, 0x65: S.GS}.get(override, override >> 3 & 3 if override else None)
         body = bytes.fromhex(MAPS[which]) + bytes([o])
@@ -119,11 +124,13 @@ class Instruction:
             elif row.operands[-1:] == ("Sw",):
                 reg = rng.randrange(6)
             mem = row.mod != "r" and (row.mod == "m" or rng.random() < .5) and row.operands[:1] != ("Rd",)
+            if self.form:
+                mem, reg = self.form.memory, reg if self.form.reg is None else self.form.reg
             self.reg = reg
             if mem:
                 body += self.memory(reg)
             else:
-                rm = rng.randrange(8)
+                rm = rng.randrange(8) if self.form is None or self.form.rm is None else self.form.rm
                 self.to_register(rm)
                 body += bytes([0xC0 | reg << 3 | rm])
         body += self.immediates()
@@ -153,6 +160,8 @@ class Instruction:
         return good - w.code[1] if self.rng.random() < .85 else self.rng.choice((0xFFFF, 0x10000, 0x1FFFF, 0x20000, CODE + 0x200, 0xFFFFF))
 
     def selector(self):
+        if self.form and self.row.name == "ltr":
+            return 0x28
         real = not self.case.world.protected or self.case.world.eflags & F.VM
         gates = (0x60, 0x63) if self.case.world.ring else ()               # Unicorn aborts on a call to more privilege; see test_gates.py
         return self.rng.choice(REAL_SELECTORS if real else [s for s in SELECTORS if s not in gates])
@@ -348,8 +357,8 @@ def undefined(row, count, w):
     return 0
 
 
-def add(rng, case, row, alone):
-    i = Instruction(rng, case, row, alone)
+def add(rng, case, row, alone, form=None):
+    i = Instruction(rng, case, row, alone, form)
     case.at.append(len(case.code))
     case.code += i.code
     case.rows.append(row)
@@ -364,7 +373,7 @@ def written(row):
     return F.MASK if row.name in ("cmpxchg", "xadd", "popf") else 0
 
 
-def one(rng, world, row):
+def one(rng, world, row, form=None):
     """A case of one instruction."""
     case = start(rng, world)
     if row.name in ("div", "idiv") and rng.random() < .6:
@@ -372,7 +381,7 @@ def one(rng, world, row):
         case.regs[0] &= rng.choice((0xFF, 0xFFFF, 0xFFFFFFFF))
     if row.name in ("shld", "shrd"):                      # 16-bit counts above 16 leave everything undefined
         case.regs[1] = case.regs[1] & ~31 | rng.randrange(17)
-    add(rng, case, row, True)
+    add(rng, case, row, True, form)
     return case
 
 

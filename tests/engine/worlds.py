@@ -121,10 +121,10 @@ WORLDS = [
 class Machine:
     """A processor in a world, to be put back between runs."""
 
-    def __init__(self, tier, world, size=RAM):
+    def __init__(self, tier, world, size=RAM, model="max"):
         memory = PhysicalMemory(size)
         memory.map(0, size, 0, 0)
-        self.tier, self.world, self.p = tier, world, Processor(memory, tier)
+        self.tier, self.world, self.p = tier, world, Processor(memory, tier, model=model)
         self.cpu, self.ram = self.p.cpu, memory.ram
         cpu = self.cpu
         cpu.cr0, _, cpu.cr3, cpu.cr4 = world.control
@@ -179,7 +179,8 @@ class Machine:
         tables = [(cpu.gdt_base, cpu.gdt_limit), (cpu.idt_base, cpu.idt_limit)]
         return (why, [cpu.reg[i] for i in range(8)], cpu.eip, p.get("eflags"), shown, tables, [cpu.cr0, cpu.cr2, cpu.cr3, cpu.cr4],
                 p.instructions, p.now, p.faults, cpu.cpl, [cpu.dr[6], cpu.dr[7]], self.ram.tobytes(),
-                np.concatenate([p.array["xmm"][0], p.array["st"]["significand"][0]]).view(np.uint64).tolist(), cpu.mxcsr, cpu.ftw)
+                np.concatenate([p.array["xmm"][0], p.array["st"]["significand"][0]]).view(np.uint64).tolist(), cpu.mxcsr,
+                [getattr(cpu, n) for n in ("ftw", "ftop", "fsw", "fcw", "fop", "fip", "fcs", "fdp", "fds")] + p.array["st"]["exponent"][0].tolist())
 
 
 def machines(world, size=RAM):
