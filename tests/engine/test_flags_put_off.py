@@ -1,0 +1,76 @@
+"""Flags that the compiled tiers keep as operands until somebody asks (isa/flags.py, put_off), on every tier.
+
+Oracle: SDM volume 1, 3.4.3.1, and volume 2 under ADD, SUB, CMP, AND, SHL, INC, worked out by hand.  The flags are shown by an exception
+behind the instruction, by PUSHF in the block after a jump, or by an instruction that keeps some of them.
+"""
+import pytest
+
+from pyv86_nb import VM, demo
+
+CF, PF, AF, ZF, SF, OF = 0x1, 0x4, 0x10, 0x40, 0x80, 0x800
+HEAD = """
+        xor     ax, ax
+        mov     ss, ax
+        mov     sp, 0x1000
+        mov     ds, ax
+        mov     word ptr [0], offset shown
+        mov     word ptr [2], ax
+        xor     cx, cx
+"""
+TAIL = """
+        div     cx
+shown:  pop     ax
+        pop     ax
+        pop     dx
+        hlt
+"""
+SHOWN_BY_DIVIDE_ERROR = {
+    "mov ax, 0x7FFF\nadd ax, 1": OF | SF | AF | PF,
+    "mov eax, 0xFFFFFFFF\nadd eax, 1": ZF | AF | CF | PF,
+    "mov al, 0x78\nadd al, 0x0F": SF | AF | OF | PF,
+    "mov ax, 0\nsub ax, 1": CF | PF | AF | SF,
+    "mov al, 0x80\ncmp al, 1": OF | AF,
+    "mov eax, 0x80000000\nsub eax, 0x80000000": ZF | PF,
+    "mov ax, 0xF0F0\nand ax, 0x0FF0": PF,
+    "mov eax, 0x80000001\nor eax, 2": SF | PF,
+    "mov bx, 0\nsub bx, 1\ninc bx\ninc bx": CF,
+    "mov bx, 0\nsub bx, 1\nmov si, bx\nrol si, 4": CF | PF | AF | SF,
+    "mov ax, 5\nadd ax, 0xFFFF\nadc bx, 0\nmov bx, 2\nadd bx, 1": PF,
+}
+SHIFTED = {"mov ax, 0x8001\nshl ax, 1": OF | CF, "mov eax, 0x12\nshr eax, 2": CF, "stc\nmov ax, 7\nshl ax, 0": ZF | PF | CF}
+
+
+def flags_after(tier, body, tail=TAIL):
+    with VM(memory="1M", bare="real", tier=tier) as vm:
+        vm.load(0x7C00, demo.assemble(HEAD + body + tail, 0x7C00), entry=0x7C00)
+        stop = vm.run(instructions=100)
+        assert stop.reason == "halted"
+        return vm.regs.edx & (CF | PF | AF | ZF | SF | OF)
+
+
+@pytest.mark.parametrize("tier", ["python", "threaded", "native"])
+@pytest.mark.parametrize("body", SHOWN_BY_DIVIDE_ERROR)
+def test_an_exception_shows_them(tier, body):
+    assert flags_after(tier, body) == SHOWN_BY_DIVIDE_ERROR[body]
+
+
+@pytest.mark.parametrize("tier", ["python", "threaded", "native"])
+@pytest.mark.parametrize("body", SHIFTED)
+def test_an_immediate_count_of_a_shift(tier, body):
+    """AF is undefined, and OF for counts above 1; a count of 0 leaves all flags, here those of XOR CX, CX, as they are."""
+    assert flags_after(tier, body) & ~AF & (~OF if ", 2" in body else -1) == SHIFTED[body]
+
+
+@pytest.mark.parametrize("tier", ["python", "threaded", "native"])
+@pytest.mark.parametrize("compare, expected", [("mov ax, 5\ncmp ax, 9", CF | AF | SF | PF), ("mov eax, 0x80000000\ncmp eax, 1", OF | AF | PF),
+                                               ("mov al, 0x81\ntest al, 0x80", SF)])
+def test_the_block_behind_a_jump_shows_them(tier, compare, expected):
+    tail = "\nja 1f\n1: jno 2f\n2: pushf\npop dx\nhlt\nshown: hlt\n"
+    assert flags_after(tier, compare, tail) & ~(AF if "test" in compare else 0) == expected
+
+
+@pytest.mark.parametrize("tier", ["python", "threaded", "native"])
+def test_two_jumps_behind_one_comparison(tier):
+    """JL behind JE: -1 < 1, signed, but above it without a sign."""
+    tail = "\nje shown\njb shown\njl 1f\nhlt\n1: mov dx, 0x41\nhlt\nshown: hlt\n"
+    assert flags_after(tier, "xor dx, dx\nmov eax, -1\ncmp eax, 1", tail) == 0x41
