@@ -37,7 +37,7 @@ from .emit import (
 )
 from .exceptions import GP, UD, fault
 from .fetch import fetch, fetch_page
-from .forms import PUT_OFF, SPECIAL_NAMES
+from .forms import CARRY_ONLY, PUT_OFF, SPECIAL_NAMES
 from .isa.opcodes import KERNELS, OPCODES
 from .kernels import PUSHF
 from .raw import num, peek, poke
@@ -246,8 +246,8 @@ def put_stack(t, k, mode, d, left, r):
 
 @kernel
 def live_flags(t, n, mode):
-    """Mark, last to first, which instructions must leave flags: 1 because another reads them, PUT_OFF because something may fault
-    and show them, which happens rarely enough.  In `read` and `shown`, bit 0 is the carry, bit 1 the others."""
+    """Mark, last to first, which instructions must leave flags: 1 because another reads them, CARRY_ONLY if no more than that is read,
+    PUT_OFF because something may fault and show them, which happens rarely enough.  In `read` and `shown`, bit 0 is the carry, bit 1 the others."""
     read, shown = 0, 3
     for i in range(n - 1, -1, -1):
         d = t.d[i]
@@ -261,7 +261,10 @@ def live_flags(t, n, mode):
             w = 1
         if w:
             mine = 2 if r[D.KEEPCF] else 3
-            d[D.FL] = 1 if read & mine else PUT_OFF if shown & mine else 0
+            if read & mine == 1 and shown & 2 == 0:
+                d[D.FL] = CARRY_ONLY
+            else:
+                d[D.FL] = 1 if read & mine else PUT_OFF if shown & mine else 0
             if w == 1:
                 read &= ~mine
                 shown &= ~mine

@@ -252,6 +252,11 @@ class Emit(Operands, Vectors, X87):
         for o, v in zip(("cf", "carries", "result"), words, strict=True):
             self.ir.store(32, v, self.ir.at("%s", S.offset(o)))
 
+    def set_carry(self, cf):
+        """Nobody sees the others before they are written again."""
+        self.sets_flags = True
+        self.ir.store(32, cf, self.ir.at("%s", S.offset("cf")))
+
     def put_off(self, a, b, kind):
         """The flags, for whoever asks: F.put_off."""
         self.puts_off = True

@@ -17,7 +17,7 @@ from .lanes_llvm import DECLARATIONS
 from .records import EXITS, HOLES
 from .val import Val
 
-PUT_OFF = 2
+PUT_OFF, CARRY_ONLY = 2, 3
 FUSED_CC = (2, 3, 4, 5, 6, 7, 8, 9, 12, 13, 14, 15)
 WORD_REGISTERS = {f"{n}v": S.SELECTORS + i for i, n in enumerate(("ES", "CS", "SS", "DS", "FS", "GS"))}
 
@@ -28,7 +28,7 @@ class Form:
     w: int
     dst: str = "-"
     src: str = "-"
-    flags: int = 0                # whether they are wanted: 0, 1, or PUT_OFF
+    flags: int = 0                # whether they are wanted: 0, 1, PUT_OFF, or CARRY_ONLY
     cc: int = 0
     stack: int = 32               # width of the stack pointer
     aw: int = 32                  # width of the count register
@@ -66,8 +66,16 @@ def kinds(code, w):
     return "i" if letter in "I1" else "-"
 
 
-def can_put_off(row):
-    return row.step is steps.ordinary and row.meaning in (alu.add, alu.sub, alu.and_, alu.or_, alu.xor)
+def wanted_flags(row):
+    """The ways in which a row can leave flags."""
+    if row.step is not steps.ordinary or row.writes == "none":
+        return (int(row.writes != "none"),)
+    out = 0, 1
+    if row.meaning in (alu.add, alu.sub, alu.and_, alu.or_, alu.xor):
+        out += (PUT_OFF,)
+    if row.meaning in (alu.add, alu.sub, alu.adc, alu.sbb):
+        out += (CARRY_ONLY,)
+    return out
 
 
 def widths(row):
@@ -97,7 +105,6 @@ def forms(row):
                 for cc in range(row.select + 1):
                     yield Form(row, w, d, s, cc=cc)
         return
-    one_flags = row.step is not steps.ordinary or row.writes == "none"
     for w in widths(row):
         for d, s in product(kinds(codes[0], w), kinds(codes[1], row.sw or w)):
             if d == s == "m" or (row.mod == "r" and "m" in d + s) or (row.mod == "m" and "E" in codes[0] + codes[1] and "m" not in d + s):
@@ -107,7 +114,7 @@ def forms(row):
             ccs = range(16) if "+c" in row.encoding else (0, 1) if row.ends == "indirect" else (0,)
             if row.step is steps.loop:
                 ccs = (parse(row.encoding).opcode % 16,)
-            for fl, cc, second in product((row.writes != "none",) if one_flags else (0, 1, PUT_OFF) if can_put_off(row) else (0, 1), ccs, (16, 32)):
+            for fl, cc, second in product(wanted_flags(row), ccs, (16, 32)):
                 if row.stack:
                     yield Form(row, w, d, s, fl, cc, stack=second)
                 elif row.step is steps.loop:
@@ -139,6 +146,11 @@ def traced_form(f, mode, ra="t"):
         a, b, r = steps.ordinary(m, replace(f, flags=0))
         put_off = {alu.sub: (a, b, f.w), alu.add: (r, b, f.w + F.SUM)}
         m.put_off(*put_off.get(f.row.meaning, (r, 0, f.w)))                # of a logical operation: as if compared with 0
+        m.next()
+    elif f.flags == CARRY_ONLY:
+        carry = m.flags()[0] & 1
+        a, b, r = steps.ordinary(m, replace(f, flags=0))
+        m.set_carry(f.row.meaning(a, b, carry, f.w)[1])
         m.next()
     elif f.cc < 16 or f.row.bits:
         m.checked = f.row.ends == "indirect" and f.cc == 1
