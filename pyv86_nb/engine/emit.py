@@ -222,10 +222,13 @@ class Emit(Operands, Vectors, X87):
         if write:
             at = addr - ir.load(32, ir.at(e, TLB_FIRST)) & 0xFFFFFFFF
             hit = at + (w // 8 - 1) < ir.load(32, ir.at(e, TLB_ROOM))
-        else:
+        else:                                           # the loads from the entry together: one address for both; "volatile" keeps them so
+            host = ir.val(f"load volatile i64, ptr {ir.at(e, TLB_HOST)}")
             hit = (addr + (w // 8 - 1)) & 0xFFFFF000 == ir.load(32, ir.at(e, TLB_READ))
         self.unless(hit.bit, f"exit_{'w' if write else 'r'}{w}", None if addr is self.t_word else str(addr))
-        return ir.name(f"inttoptr i64 {ir.load(64, ir.at(e, TLB_HOST)) + addr} to ptr")
+        if write:                                       # no register is free for it before
+            host = ir.load(64, ir.at(e, TLB_HOST))
+        return ir.name(f"inttoptr i64 {host + addr} to ptr")
 
     def rd(self, ref, w): return self.ir.load(w, ref)
     def wr(self, ref, w, v): self.ir.store(w, v, ref)

@@ -15,7 +15,7 @@ ES, CS, SS, DS, FS, GS, LDTR, TR, NEW = range(9)        # as ModRM numbers them;
 GENERAL = ("eax", "ecx", "edx", "ebx", "esp", "ebp", "esi", "edi")
 SEGMENTS = ("es", "cs", "ss", "ds", "fs", "gs")
 
-TLB_SIZE, FETCH_SIZE, JUMPS_SIZE, CONTEXTS = 1024, 2048, 4096, 256        # of the first two for each kind of access
+TLB_SIZE, FETCH_SIZE, JUMPS_SIZE, CONTEXTS = 1024, 2048, 16384, 256        # of the first two for each kind of access
 INVALID = 1                                             # a tag that no page has
 PHYSICAL_BITS, LEAVES, MTRRS = 36, 24, 28               # of an address; rows of CPUID; 8 pairs, 11 fixed, the default type
 
