@@ -16,14 +16,14 @@ TURNS = 5
 PROMPT = "A:\\>"
 
 
-def image() -> pathlib.Path | None:
-    """The floppy named on the command line, in PYV86_IMAGES, or beside the checkout."""
+def image(name: str) -> pathlib.Path | None:
+    """The floppy named on the command line, or this one in PYV86_IMAGES or beside the checkout."""
     named = [a for a in sys.argv[1:] if not a.startswith("-")]
     if named:
         return pathlib.Path(named[0])
     root = pathlib.Path(__file__).resolve().parents[1]
     places = [pathlib.Path(os.environ["PYV86_IMAGES"])] if os.environ.get("PYV86_IMAGES") else [p / "shared/images" for p in list(root.parents)[:2]]
-    return next((p / "freedos722.img" for p in places if (p / "freedos722.img").exists()), None)
+    return next((p / name for p in places if (p / name).exists()), None)
 
 
 def ours(path: pathlib.Path) -> tuple[float, int, float]:
@@ -45,7 +45,7 @@ def theirs(path: pathlib.Path) -> float:
 
 
 def main() -> None:
-    path = image()
+    path = image("freedos722.img")
     if path is None:
         return report([row("FreeDOS to A:\\>", "not measured: no freedos722.img here", "at or below QEMU", None)])
     first, *_ = ours(path)

@@ -78,6 +78,17 @@ class Qemu:
             self.send("human-monitor-command", **{"command-line": f"sendkey {name} 20"})
             time.sleep(0.06)
 
+    def mouse(self, dx: int = 0, dy: int = 0) -> None:
+        """Move the mouse, at most 127 counts each way, and wait 0.2 s: guests accelerate what comes in quick succession."""
+        self.send("input-send-event", events=[{"type": "rel", "data": {"axis": a, "value": v}} for a, v in (("x", dx), ("y", dy))])
+        time.sleep(0.2)
+
+    def click(self) -> None:
+        """Press the left button and release it."""
+        for down in (True, False):
+            self.send("input-send-event", events=[{"type": "btn", "data": {"button": "left", "down": down}}])
+            time.sleep(0.1)
+
     def __enter__(self) -> Qemu:
         return self
 

@@ -43,6 +43,7 @@ class Machine:
         self.memory, self.board, self.processor = memory, board, processor
         self.chips = board.chips
         self.vga, self.keyboard, self.fdc = (self.chips.get(n) for n in ("vga", "kbc", "fdc"))
+        self._glance = video.Glance(self.vga) if self.vga is not None else None
         self.uarts = [self.chips.get(f"com{n + 1}") for n in range(SERIAL_LINES)]
         self.places: dict[int, Any] = {}                 # drive number -> (chip, which of its drives)
         self.lines: list[Any] = []                       # watcher.Line of each serial port
@@ -151,7 +152,8 @@ class Machine:
     # WHAT IS CONNECTED
 
     def text_cells(self) -> np.ndarray:
-        return video.text_cells(self.vga) if self.vga is not None else NOTHING
+        """What `screen.text_cells` answers; the very same array while nothing has changed."""
+        return self._glance() if self._glance is not None else NOTHING
 
     def key(self, code: str, down: bool) -> None:
         if self.keyboard is not None:

@@ -136,8 +136,9 @@ class Recorder:
 class Irq(Recorder):
     """Interrupt requests: one row for each edge, written by the board as it happens; on from power-on.
 
-    Rows: instruction, time, event ("raise" and "lower" of a request line, "mask", "unmask", "accept", "eoi", "iret"), irq (0-15), vector,
-    cs and eip (where the processor was), latency (s: of an accept since the raise, of an eoi and an iret since the accept; NaN elsewhere).
+    Rows: instruction, time, event ("raise" and "lower" of a request line, "mask", "unmask", "accept", "eoi", "iret"), irq (0-15; -1: the local
+    APIC's own, its timer or a message), vector, cs and eip (where the processor was), latency (s: of an accept since the raise, of an eoi and an
+    iret since the accept; NaN elsewhere).
     Filters: irq=, event=, a value or several.
     """
 

@@ -33,6 +33,8 @@ class Screen:
         self.ticks = self.sample_ticks = np.zeros((0, 0), np.int64)
         self.changed = 0                                 # tick of the last change anywhere
         self.torn = False                                # `chars` was taken while the screen moved, perhaps in the middle of a scroll
+        self.last: np.ndarray | None = None              # what `cells` answered last
+        self.missed: tuple[bytes, int] | None = None     # the text and the tick of a search that found nothing on this sample
 
     @property
     def still(self) -> bool:
@@ -41,8 +43,9 @@ class Screen:
 
     def look(self, now: int) -> None:
         cells = self.cells()
-        if cells.size == 0:
+        if cells.size == 0 or cells is self.last and self.still:
             return
+        self.last, self.missed = cells, None
         seen = (cells & 0xFF).astype(np.uint8)
         seen[seen == 0] = 0x20
         if seen.shape != self.chars.shape:
@@ -69,6 +72,8 @@ class Screen:
             self.chars, self.ticks, self.torn = seen, ticks, False
 
     def find(self, text: bytes, since: int, use: bool) -> bool:
+        if self.missed == (text, since):
+            return False
         flat, ticks = self.sample.tobytes(), self.sample_ticks.reshape(-1)
         solid = np.frombuffer(text, np.uint8) != 0x20
         at = flat.find(text)
@@ -78,6 +83,7 @@ class Screen:
                     self.use(at + len(text))
                 return True
             at = flat.find(text, at + 1)
+        self.missed = text, since
         return False
 
     def stood(self, text: bytes, at: int) -> bool:
@@ -87,6 +93,7 @@ class Screen:
 
     def use(self, end: int) -> None:
         """Everything before this cell has been answered for."""
+        self.missed = None
         self.torn = self.torn or not self.still
         self.chars, self.ticks = self.sample, self.sample_ticks
         self.ticks.reshape(-1)[:end] = USED
@@ -121,6 +128,7 @@ class Line:
         self.data = bytearray()
         self.starts: list[tuple[int, int]] = []          # (tick, index of the first byte that came then)
         self.used = 0
+        self.missed: tuple[bytes, int, int] | None = None    # the text and the tick of a search that found nothing, and how far it went
 
     def came(self, data: bytes, now: int) -> None:
         if data:
@@ -132,10 +140,17 @@ class Line:
         return self.starts[-1][0] if self.starts else 0
 
     def find(self, text: bytes, since: int, use: bool) -> bool:
+        searched = 0
+        if self.missed is not None and self.missed[:2] == (text, since):
+            searched = self.missed[2]
+            if searched == len(self.data):
+                return False
         k = bisect.bisect_right(self.starts, (since, len(self.data)))
         first = self.starts[k][1] if k < len(self.starts) else len(self.data)
-        at = self.data.find(text, max(first - len(text) + 1, self.used, 0))      # its last character at least is newer
-        if at >= 0 and use:
+        at = self.data.find(text, max(first - len(text) + 1, self.used, searched - len(text) + 1, 0))      # its last character at least is newer
+        if at < 0:
+            self.missed = text, since, len(self.data)
+        elif use:
             self.used = at + len(text)
         return at >= 0
 

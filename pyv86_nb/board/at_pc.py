@@ -35,7 +35,7 @@ from .memory_map import MemoryMap
 VIRTIO = 4                                               # PCI device number of the first virtio disk
 START = datetime.datetime(2000, 1, 1)
 DEFAULT_RAM = 64 << 20
-HASTE = 200                                              # floppy drives turn so much faster than real ones, as on other emulators
+HASTE = 1000                                             # floppy drives turn so much faster than real ones, as on other emulators
 
 
 class AtPc(Backplane):
@@ -187,7 +187,7 @@ def at_pc(memory: Any = None, *, fda: str | None = "1.44M", fdb: str | None = No
     b.virtio = [(blk := VirtioBlk(f"virtio{i}"), host.connect(VIRTIO + i, 0, blk.header, blk)) for i in range(virtio)]
     for i, (blk, _) in enumerate(b.virtio): b.plug(blk).INTA >> isa.PIRQ[VIRTIO + i - 1 & 3]
 
-    b.controllers = [(p1, 0), (p2, 8)]
+    b.controllers, b.local = [(p1, 0), (p2, 8)], interrupts
     window = b.region(vga.WINDOW, display)
     b.local_apic, io_apic = b.region(lapic.BASE, interrupts, "local"), b.region(apic.BASE, interrupts, "io")
     moving = [b.region(0, blk, "registers") for blk, _ in b.virtio]

@@ -23,7 +23,8 @@ class Backplane(Trace):
 
     def __init__(self, clock=None, *chips):
         self.clock, self.chips, self.map, self.regions, self._wires = clock or Clock(), {}, [], {}, []
-        self.controllers = []                            # interrupt controllers to trace: (chip, its first line)
+        self.controllers = []                            # 8259s to trace: (chip, its first line)
+        self.local = None                                # and the local APIC
         for c in (self.clock, *chips): self.plug(c)
 
     # putting it together
@@ -65,6 +66,7 @@ class Backplane(Trace):
             for p in c.family():
                 if "ips" in p.layout: p.ips = self.clock.ips
         self.watched = {c.number: i + 1 for i, (c, _) in enumerate(self.controllers)}
+        if self.local: self.watched[self.local.number] = irq_trace.APIC
         self.bus = Bus(words=self.words, ports=np.zeros((2, 3, PORTS), np.int16), **self._doors(), **self._solder(),
                        **self._watch())
         self._bus, self._ports = self.bus.address, memoryview(self.bus.ports)
@@ -76,7 +78,8 @@ class Backplane(Trace):
     # the tables of the bus; what only jitted code needs is filled in by hot.py
     def _watch(self):
         words = lambda chip, *names: [chip.origin + chip.layout[n].slot for n in names]
-        return irq_trace.tables([(*words(c, "ir", "isr", "imr", "cascade"), line) for c, line in self.controllers])
+        service = [words(v, "isr")[0] for v in self.local.vectors] if self.local else []
+        return irq_trace.tables([(*words(c, "ir", "isr", "imr", "cascade"), line) for c, line in self.controllers], service)
 
     def _doors(self):
         """Every method that can be entered from outside its chip: (method, chip, kind)."""
@@ -206,14 +209,14 @@ class Backplane(Trace):
     def acknowledge(self):
         """What the processor does when INTR is high and IF is set: the vector."""
         if self._ports[READ, 0, APIC_INTA] and (v := self.read(APIC_INTA)) >= 0:
-            irq_trace.note_accept(self._bus, (v >> 8) - 1, v & 255)
+            wires().note_accept(self._bus, (v >> 8) - 1, v & 255, irq_trace.LINES + (v & 255))
             return v & 255
         v = self.read(INTA)
         line = v & 7
         if v < 0:
             v = self.read(INTA - 1 - v)
             line = 8 | v & 7
-        wires().note_accept(self._bus, line, v)
+        wires().note_accept(self._bus, line, v, line)
         return v
 
     def settle(self):

@@ -77,6 +77,7 @@ def kernel(image: bytes, modules: list[tuple[str, bytes]], cmdline: str, ram_byt
         return Kernel(linux_boot.KIND, segment, 0, pieces)
     if multiboot.header(image) is not None:
         return Kernel(multiboot.KIND, *multiboot.plan(image, modules, line, ram_bytes))
+    if image[:5] == elf.MAGIC + b"\2": raise KernelError("kernel= is an ELF file for a 64-bit processor; this PC has a 32-bit processor")
     if image[:4] == elf.MAGIC:
         raise KernelError("kernel= is an ELF file without a Multiboot header in its first 8192 bytes; of Linux give the bzImage (vmlinuz), "
                           "not vmlinux; a program of yours can be put into memory with bare= and vm.load(None, file)")

@@ -33,7 +33,7 @@ def set_rate(board: Any, ips: int) -> int:
                 chip.w[e.slot] = scaled(int(chip.w[e.slot]))
         if "ips" in chip.layout:
             chip.ips = ips
-    for table in (board.bus.lines[:irq_trace.VECTOR], board.bus.frames[:, 2:]):
+    for table in (board.bus.lines[:irq_trace.OTHER], board.bus.frames[:, 2:]):
         table[...] = [[scaled(int(t)) if t > 0 else t for t in row] for row in table]
     clock.now, clock.ips = scaled(before), ips
     return before - int(clock.now)

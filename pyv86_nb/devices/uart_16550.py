@@ -347,6 +347,7 @@ class Uart16550(Chip):
     def drain(self) -> bytes:
         """The characters that have gone out since the last call."""
         n, head = self.out_count, self.out_head
+        if n == 0: return b""
         data = bytes(self.out[head:head + n])
         data += bytes(self.out[:n - len(data)])
         self.out_head, self.out_count = (head + n) % OUT, 0

@@ -29,7 +29,7 @@ import numpy as np
 
 from . import irq_trace, unit
 from .cache import compiled
-from .irq_trace import note_accept, note_edges, note_frame, note_iret
+from .irq_trace import LINES, note_accept, note_edges, note_frame, note_iret
 from .raw import call, copy, record_at
 from .tables import at, at16, put
 
@@ -283,20 +283,20 @@ def acknowledge(bus):
     if door_at(bus, READ, 1, APIC_INTA):
         v = port_read(bus, APIC_INTA, 1)
         if v >= 0:
-            note_accept(bus, (v >> 8) - 1, v & 255)
+            note_accept(bus, (v >> 8) - 1, v & 255, LINES + (v & 255))
             return v & 255
     v = port_read(bus, INTA, 1)
     line = v & 7
     if v < 0:
         v = port_read(bus, INTA - 1 - v, 1)
         line = 8 | v & 7
-    if v < PYTHON: note_accept(bus, line, v)
+    if v < PYTHON: note_accept(bus, line, v, line)
     return v
 
 
 # FOR PYTHON: functions of the address of a bus
 
-WIRES = {f.__name__: (f, None, n) for f, n in ((earliest, 1), (next_change, 2), (next_deadline, 1), (note_edges, 2), (note_accept, 3),
+WIRES = {f.__name__: (f, None, n) for f, n in ((earliest, 1), (next_change, 2), (next_deadline, 1), (note_edges, 2), (note_accept, 4),
                                                (note_frame, 2), (note_iret, 2))}
 
 

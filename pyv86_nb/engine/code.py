@@ -12,7 +12,7 @@ from .records import EXITS, RECORD
 
 LONGEST_BLOCK = 64                                      # instructions
 PLAN = 10 * LONGEST_BLOCK + 16                          # handlers of a block, at most: ten an instruction (POP m), and the ends
-RECORDS, BLOCKS, BUCKETS = 1 << 18, 1 << 16, 1 << 16
+RECORDS, BLOCKS, BUCKETS = 1 << 20, 1 << 16, 1 << 16
 ARENA, COLD_AT = 64 << 20, 40 << 20                     # bytes; from COLD_AT on the far stubs
 HANDLERS, CODE_BYTES, HOLE_ROWS = 8192, 1 << 20, 1 << 15
 SID = 1 << 20

@@ -11,8 +11,10 @@ with those of the last look, so no chip knows of the trace.  The processor tells
     raise, lower    the request line (IR pin)             latency  NaN
     mask, unmask    its bit in IMR                                 NaN
     accept          the INTA cycles, with the vector               s since the raise; NaN: no request (spurious)
-    eoi             its bit in ISR goes out                        s since the accept
+    eoi             its bit in ISR goes out, of an 8259 or the APIC    s since the accept
     iret            the handler has returned                       s since the accept
+
+What is accepted has a *slot*: an 8259's its line, the local APIC's LINES + its vector, for the APIC ends interrupts by vector.
 """
 from typing import NamedTuple
 
@@ -24,33 +26,36 @@ from .tables import at, put
 
 EVENTS = "raise", "lower", "mask", "unmask", "accept", "eoi", "iret"
 RAISE, LOWER, MASK, UNMASK, ACCEPT, EOI, IRET = range(7)
-HEAD, CS, EIP, RETIRED, FRAME, LAST, ON, ROWS = range(8)     # state: rows written; ... frames written; line accepted last
+HEAD, CS, EIP, RETIRED, FRAME, LAST, ON, ROWS = range(8)     # state: rows written; ... frames written; slot accepted last
 IR, ISR, IMR, CASCADE, BASE, SHADOW = range(6)           # a controller: five as here, then what IR, ISR, IMR were
-RAISED, ACCEPTED, VECTOR = range(3)                      # of each line: ticks, NEVER if not; -1 if none
-CONTROLLER, LINES, FRAMES, NEVER = 8, 16, 64, 1 << 62
+RAISED, ACCEPTED, OTHER = range(3)                       # of each slot: ticks, NEVER if not; a line's vector, a vector's line, -1: none
+CONTROLLER, LINES, SLOTS, FRAMES, NEVER = 8, 16, 16 + 256, 64, 1 << 62
+APIC = -1                                                # the number of the local APIC among the controllers
 INSTRUCTION, TICK, RATE, EVENT, LINE, VECTOR_, WAS_CS, WAS_EIP, SINCE, COLUMNS = range(10)     # a row of the ring
 SHOWN = np.dtype([("instruction", "u8"), ("time", "f8"), ("event", "U6"), ("irq", "i2"), ("vector", "i2"), ("cs", "u2"),
                   ("eip", "u4"), ("latency", "f8")])
-HEADER = np.dtype([(n, "i8") for n in ("words", "ring", "irq", "watch", "lines", "frames")])   # the bus begins so
+HEADER = np.dtype([(n, "i8") for n in ("words", "ring", "irq", "watch", "service", "lines", "frames")])   # the bus begins so
 
 header = record_at(HEADER)
 
 
-def tables(controllers, capacity=1 << 16):
-    """The trace's tables of a bus.  controllers: (ir, isr, imr, cascade words, number of the first line) of each."""
-    state, lines = np.zeros(8, np.int64), np.full((3, LINES), NEVER, np.int64)
-    state[RETIRED], state[ON], state[ROWS], lines[VECTOR] = -1, 1, capacity, -1
+def tables(controllers, service=(), capacity=1 << 16):
+    """The trace's tables of a bus.  controllers: (ir, isr, imr, cascade words, number of the first line) of each 8259, the master first;
+    service: the words of the local APIC's ISR, 32 vectors each."""
+    state, lines = np.zeros(8, np.int64), np.full((3, SLOTS), NEVER, np.int64)
+    state[RETIRED], state[ON], state[ROWS], lines[OTHER] = -1, 1, capacity, -1
     watch = np.array([[0] * CONTROLLER, *([*c, 0, 0, 0] for c in controllers)], np.int64)    # number 0: no controller
     return {"ring": np.zeros((capacity, COLUMNS), np.int64), "irq": state, "watch": watch, "lines": lines,
-            "frames": np.full((FRAMES, 3), -1, np.int64)}              # (linear address, line, tick of the accept)
+            "service": np.array([[w, 0] for w in service], np.int64).reshape(-1, 2),           # and what each was
+            "frames": np.full((FRAMES, 3), -1, np.int64)}              # (linear address, slot, tick of the accept)
 
 
 @compiled
-def of_line(bus, what, line): return at(header(bus).lines, LINES * what + line)
+def of_slot(bus, what, slot): return at(header(bus).lines, SLOTS * what + slot)
 
 
 @compiled
-def set_line(bus, what, line, v): put(header(bus).lines, LINES * what + line, v)
+def set_slot(bus, what, slot, v): put(header(bus).lines, SLOTS * what + slot, v)
 
 
 @compiled
@@ -73,8 +78,22 @@ def note(bus, event, line, vector, since):
 
 
 @compiled
+def note_end(bus, event, slot, since):
+    """One row for what was accepted in a slot."""
+    other = of_slot(bus, OTHER, slot)
+    if slot < LINES: note(bus, event, slot, other, since)
+    else: note(bus, event, other, slot - LINES, since)
+
+
+@compiled
 def note_edges(bus, controller):
     """Rows for what has moved in a controller since the last look."""
+    if controller == APIC: note_service(bus)
+    else: note_lines(bus, controller)
+
+
+@compiled
+def note_lines(bus, controller):
     h = header(bus)
     w = h.watch + 8 * CONTROLLER * controller
     ir, isr, imr = at(h.words, at(w, IR)), at(h.words, at(w, ISR)), at(h.words, at(w, IMR))
@@ -89,25 +108,43 @@ def note_edges(bus, controller):
             line, high = at(w, BASE) + n, ir >> n & 1
             if masked >> n & 1: note(bus, MASK if imr >> n & 1 else UNMASK, line, -1, NEVER)
             if moved >> n & 1:
-                set_line(bus, RAISED, line, at(h.words, 0) if high else NEVER)
+                set_slot(bus, RAISED, line, at(h.words, 0) if high else NEVER)
                 note(bus, RAISE if high else LOWER, line, -1, NEVER)
             if over >> n & 1:
-                note(bus, EOI, line, of_line(bus, VECTOR, line), of_line(bus, ACCEPTED, line))
-                if high: set_line(bus, RAISED, line, at(h.words, 0))    # a level that is still there asks again
+                note_end(bus, EOI, line, of_slot(bus, ACCEPTED, line))
+                if high: set_slot(bus, RAISED, line, at(h.words, 0))    # a level that is still there asks again
 
 
 @compiled
-def note_accept(bus, line, vector):
+def note_service(bus):
+    """Rows for vectors that the local APIC has no longer in service."""
     h = header(bus)
-    if line < 0:                                         # an APIC's own: its timer, a message
-        note(bus, ACCEPT, line, vector, NEVER)
-        put(h.irq, LAST, line)
-        return
-    note(bus, ACCEPT, line, vector, of_line(bus, RAISED, line))
-    set_line(bus, RAISED, line, NEVER)
-    set_line(bus, ACCEPTED, line, at(h.words, 0))
-    set_line(bus, VECTOR, line, vector)
-    put(h.irq, LAST, line)
+    for i in range(8):
+        w = h.service + 16 * i
+        isr = at(h.words, at(w, 0))
+        over = at(w, 1) & ~isr
+        put(w, 1, isr)
+        for n in range(32 if over else 0):
+            if over >> n & 1:
+                slot = LINES + 32 * i + n
+                line = of_slot(bus, OTHER, slot)
+                note_end(bus, EOI, slot, of_slot(bus, ACCEPTED, slot))
+                if line >= 0:
+                    level = at(h.words, at(h.watch + 8 * CONTROLLER * (1 + (line >> 3)), IR)) >> (line & 7) & 1
+                    if level: set_slot(bus, RAISED, line, at(h.words, 0))
+
+
+@compiled
+def note_accept(bus, line, vector, slot):
+    """line -1: an APIC's own, its timer, a message."""
+    h, since = header(bus), NEVER
+    if line >= 0:
+        since = of_slot(bus, RAISED, line)
+        set_slot(bus, RAISED, line, NEVER)
+    note(bus, ACCEPT, line, vector, since)
+    set_slot(bus, ACCEPTED, slot, at(h.words, 0))
+    set_slot(bus, OTHER, slot, vector if slot < LINES else line)
+    put(h.irq, LAST, slot)
 
 
 @compiled
@@ -122,15 +159,14 @@ def _find(bus, address):
 def note_frame(bus, address):
     """The interrupt acknowledged last has left its frame on the stack at this linear address."""
     h = header(bus)
-    if at(h.irq, LAST) < 0: return
     i = _find(bus, address)                              # a frame in the same place: that one has never returned
     if i < 0:
         i = at(h.irq, FRAME) % FRAMES
         put(h.irq, FRAME, at(h.irq, FRAME) + 1)
-    line = at(h.irq, LAST)
+    slot = at(h.irq, LAST)
     put(h.frames, 3 * i, address)
-    put(h.frames, 3 * i + 1, line)
-    put(h.frames, 3 * i + 2, of_line(bus, ACCEPTED, line))
+    put(h.frames, 3 * i + 1, slot)
+    put(h.frames, 3 * i + 2, of_slot(bus, ACCEPTED, slot))
 
 
 @compiled
@@ -139,8 +175,7 @@ def note_iret(bus, address):
     h = header(bus)
     i = _find(bus, address)
     if i < 0: return
-    line = at(h.frames, 3 * i + 1)
-    note(bus, IRET, line, of_line(bus, VECTOR, line), at(h.frames, 3 * i + 2))
+    note_end(bus, IRET, at(h.frames, 3 * i + 1), at(h.frames, 3 * i + 2))
     put(h.frames, 3 * i, -1)
 
 
@@ -150,13 +185,14 @@ class IrqTrace(NamedTuple):
     ring: np.ndarray                                     # a row of COLUMNS each
     state: np.ndarray                                    # HEAD, CS, EIP...
     watch: np.ndarray                                    # a row for each controller, from 1 on
-    lines: np.ndarray                                    # RAISED, ACCEPTED, VECTOR of the 16 lines
-    frames: np.ndarray                                   # (linear address, line, tick of the accept)
+    lines: np.ndarray                                    # RAISED, ACCEPTED, OTHER of the slots
+    frames: np.ndarray                                   # (linear address, slot, tick of the accept)
 
 
 def sync(bus):
     """Take the levels as they are, after power-on and after a restore: nothing has happened."""
     for w in bus.watch[1:]: w[SHADOW:] = bus.words[w[[IR, ISR, IMR]]]
+    bus.service[:, 1] = bus.words[bus.service[:, 0]]
 
 
 def lost(bus):

@@ -74,8 +74,12 @@ def set_bits(cpu, physical, at, entry, bits):
 
 @kernel
 def note_stale(cpu, physical, size):
-    """`size` bytes were written where code may have been translated from here: the dispatcher looks before it goes on."""
-    if cpu.stales < S.STALE:
+    """`size` bytes were written where code may have been translated from here: the dispatcher looks before it goes on.  What is written
+    word after word within a page is one piece."""
+    last = cpu.stale[cpu.stales - 1] if cpu.stales else 0
+    if last and (last & 0xFFFFFFFF) + (last >> 32) == physical and physical & 4095:
+        cpu.stale[cpu.stales - 1] = last + (size << 32)
+    elif cpu.stales < S.STALE:
         cpu.stale[cpu.stales] = physical | size << 32
         cpu.stales += 1
     else:

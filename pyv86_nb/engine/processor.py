@@ -296,7 +296,8 @@ class Processor:
 
     def _map_changed(self, first, last):
         flush_address_space(self.cpu)
-        self.cpu.stales = S.STALE                       # code may have gone: all of it is dropped
+        if (self.memory.flags[first:last] & S.CODE).any():
+            self.cpu.stales = S.STALE                   # code may have gone: all of it is dropped
 
     def _written(self, address, n):
         flags = self.memory.flags

@@ -150,12 +150,14 @@ def _build(functions):
     cpu_target.typing_context.refresh()
     context.refresh()
     whole = llvm.parse_assembly("")
-    shims, seen = ir.Module(), set()
+    shims, order, seen = ir.Module(), [], set()
     for name, (f, dtype, between) in functions.items():
         args = (numba.from_dtype(dtype), *[types.int64] * (between + 1)) if dtype else (types.int64,) * between
         result = _Compiler(f, cpu_target, cache.OPTIONS, {}, Compiler).compile(args, None)
         _shim(shims, context, name, result.fndesc, between, dtype)
-        _link(whole, result.library, seen)
+        _called(result.library, order, seen)
+    for library in reversed(order):                      # callers first: the linker takes what somebody has asked for
+        whole.link_in(library._get_module_for_linking() if library._finalized else library._final_module, preserve=True)
     whole.link_in(llvm.parse_assembly(str(shims)))
     for f in whole.functions:
         if not f.is_declaration and f.name not in functions: f.linkage = "internal"
@@ -168,12 +170,12 @@ def _build(functions):
     return machine.emit_object(whole)
 
 
-def _link(whole, library, seen):
-    """The functions of a library, then of those that it calls: the linker takes what somebody has asked for."""
+def _called(library, order, seen):
+    """Put a library behind all that it calls."""
     if library in seen: return
     seen.add(library)
-    whole.link_in(library._get_module_for_linking() if library._finalized else library._final_module, preserve=True)
-    for other in library._linking_libraries: _link(whole, other, seen)
+    for other in library._linking_libraries: _called(other, order, seen)
+    order.append(library)
 
 
 def _shim(module, context, name, fndesc, between, dtype):

@@ -7,7 +7,7 @@ from .graphics import graphics_image, indexed
 from .palette import dac_palette, palette16
 from .picture import Mode, image, mode, png
 from .raster import Raster, raster
-from .text import Cursor, cursor, font, text, text_cells, text_image
+from .text import Cursor, Glance, cursor, font, text, text_cells, text_image
 
-__all__ = ["Cursor", "Mode", "Raster", "cursor", "dac_palette", "font", "graphics_image", "image", "indexed", "mode", "palette16", "png", "raster",
-           "text", "text_cells", "text_image"]
+__all__ = ["Cursor", "Glance", "Mode", "Raster", "cursor", "dac_palette", "font", "graphics_image", "image", "indexed", "mode", "palette16", "png",
+           "raster", "text", "text_cells", "text_image"]

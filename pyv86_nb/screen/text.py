@@ -17,6 +17,7 @@ CP437 = (" ☺☻♥♦♣♠•◘○◙♂♀♪♫☼►◄↕‼¶§▬↨�
          + bytes(range(128, 255)).decode("cp437") + " ")
 CHARACTERS = np.array(list(CP437))
 FONT_AT = np.array([0x0000, 0x4000, 0x8000, 0xC000, 0x2000, 0x6000, 0xA000, 0xE000])
+PLANE = 1 << 16                                          # plane 1 begins here
 SOLID, LINE = 512, 256                                   # entries of the dot table: all on; the ninth dot repeats the eighth
 
 _bits = np.unpackbits(np.arange(256, dtype=np.uint8)[:, None], axis=1)
@@ -58,6 +59,31 @@ def text_cells(vga) -> np.ndarray:
 def cells(vga, base, columns):
     a, p = addresses(vga, base, np.zeros_like(base), columns), planes(vga)
     return p[0][a] | p[1][a].astype(np.uint16) << 8
+
+
+class Glance:
+    """The text screen for whoever looks again and again: the very same array, read-only, until something that it shows has changed."""
+
+    def __init__(self, vga) -> None:
+        self.vga, self.registers, self.shown = vga, b"", (b"", b"")
+        self.first = self.end = 0                        # where in a plane the characters lie
+        self.cells = np.zeros((0, 0), np.uint16)
+
+    def __call__(self) -> np.ndarray:
+        vga, last = self.vga, self.registers
+        registers = vga.crtc.tobytes() + bytes((vga.gr[6], vga.linear()))
+        if registers == last and self.shown == self.bytes(): return self.cells
+        if registers != last and is_text(vga):
+            r = raster(vga)
+            at = addresses(vga, rows(vga, r), np.zeros(1, np.intp), r.columns)
+            self.first, self.end = int(at.min()), int(at.max()) + 1
+        self.registers, self.shown, self.cells = registers, self.bytes(), text_cells(vga)
+        self.cells.flags.writeable = False
+        return self.cells
+
+    def bytes(self) -> tuple[bytes, bytes]:
+        """Characters and attributes, and what lies between them."""
+        return self.vga.planes[self.first:self.end].tobytes(), self.vga.planes[PLANE + self.first:PLANE + self.end].tobytes()
 
 
 def text(vga) -> list[str]:

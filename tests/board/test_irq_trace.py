@@ -100,3 +100,83 @@ def test_a_restore_is_no_edge(pc):
     pc.bus.irq[T.HEAD] = 0
     pc.read(0x21)
     assert rows(pc) == []
+
+
+# THROUGH THE APIC: Intel SDM vol. 3, 11.8.4 (IRR, ISR), 11.8.5 (EOI: "clears the highest priority bit in the ISR"); 82093AA, 3.2.4 (Remote IRR)
+
+def registers(b, how):
+    """(write to the local APIC, write to an entry of the I/O APIC) on one of the readers."""
+    at = {base: n for n, (base, _, _) in b.regions.items()}
+    put = b.memory_write if how == "python" else (lambda region, address, size, v: B.mmio_write(b.bus.address, region, address, size, v))
+
+    def local(r, v): put(at[0xFEE00000], 0xFEE00000 + r, 4, v)
+
+    def redirect(n, low):
+        for offset, v in ((0, 0x11 + 2 * n), (0x10, 0), (0, 0x10 + 2 * n), (0x10, low)): put(at[0xFEC00000], 0xFEC00000 + offset, 4, v)
+    local(0xF0, 0x1FF)
+    return local, redirect
+
+
+@pytest.mark.parametrize("how", ["python", "jitted"])
+def test_an_apic_interrupt_from_raise_to_iret(pc, how):
+    write, advance, inta = (pc.write, pc.advance, pc.acknowledge) if how == "python" else jitted(pc)
+    local, redirect = registers(pc, how)
+    redirect(3, 0x43)
+    redirect(8, 0x98)
+    pc.chips["com2"].INTR = 1
+    pc.settle()
+    pc.bus.irq[T.RETIRED] = 77
+    advance(5)
+    assert inta() == 0x43
+    T.note_frame(pc.bus.address, 0x7FF0)
+    advance(2)
+    pc.chips["hpet"].IRQ8 = 1
+    pc.settle()
+    advance(3)
+    assert inta() == 0x98                                    # a higher class: it may interrupt the other
+    T.note_frame(pc.bus.address, 0x7FE0)
+    advance(4)
+    local(0xB0, 0)                                           # the highest in service: 98h
+    advance(1)
+    T.note_iret(pc.bus.address, 0x7FE0)
+    local(0xB0, 0)
+    T.note_iret(pc.bus.address, 0x7FF0)
+    local(0xB0, 0)                                           # nothing is in service: no row
+    got = [r for r in T.rows(pc.bus) if r["instruction"] == 77 and r["event"] in ("accept", "eoi", "iret")]
+    assert [(r["event"], r["irq"], r["vector"]) for r in got] == [
+        ("accept", 3, 0x43), ("accept", 8, 0x98), ("eoi", 8, 0x98), ("iret", 8, 0x98), ("eoi", 3, 0x43), ("iret", 3, 0x43)]
+    assert np.allclose([r["latency"] * HZ for r in got], [5, 3, 4, 5, 10, 10])
+
+
+def test_a_level_that_is_still_there_asks_again_at_eoi(pc):
+    local, redirect = registers(pc, "python")
+    redirect(11, 0x8051)                                     # level
+    pc.chips["isa"].pirqrc = 0x8080800B                      # PIRQA to IRQ11
+    pc.bus.irq[T.HEAD] = 0
+    pc.chips["isa"].pins.PIRQ[0].set(1)
+    pc.advance(3)
+    assert pc.acknowledge() == 0x51
+    pc.advance(4)
+    local(0xB0, 0)
+    pc.advance(6)
+    assert pc.acknowledge() == 0x51
+    got = [r for r in T.rows(pc.bus) if r["event"] in ("accept", "eoi")]
+    assert [(r["event"], r["irq"]) for r in got] == [("accept", 11), ("eoi", 11), ("accept", 11)]
+    assert np.allclose([r["latency"] * HZ for r in got], [3, 4, 6])
+
+
+def test_the_apics_own_timer_has_no_line(pc):
+    local, _ = registers(pc, "python")
+    local(0x320, 0x60)
+    local(0x3E0, 0xB)                                        # divide by 1
+    local(0x380, 100)
+    pc.advance(HZ // 1000)
+    pc.bus.irq[T.HEAD] = 0
+    assert pc.acknowledge() == 0x60
+    T.note_frame(pc.bus.address, 0x100)
+    pc.advance(9)
+    local(0xB0, 0)
+    T.note_iret(pc.bus.address, 0x100)
+    got = T.rows(pc.bus)
+    assert [(r["event"], r["irq"], r["vector"]) for r in got] == [("accept", -1, 0x60), ("eoi", -1, 0x60), ("iret", -1, 0x60)]
+    assert np.isnan(got[0]["latency"]) and np.allclose(got["latency"][1:] * HZ, 9)

@@ -83,6 +83,7 @@ REFUSED = [
     (dict(image=bzimage(size=70 * MIB)), "memory="),
     (dict(image=bzimage(), modules=[("a", b"1"), ("b", b"2")]), "one initial RAM disk"),
     (dict(image=b"\x7fELF\1\1\1" + bytes(5000)), "Multiboot header"),
+    (dict(image=b"\x7fELF\2\1\1" + bytes(5000)), "64-bit processor"),
 ]
 
 

@@ -79,6 +79,10 @@ def test_a_shell_on_the_serial_line(linux):
     said = vm.serial[0].read().decode()
     assert re.search(r"^ +0: +\d+ +IO-APIC +2-edge +timer", said, re.M), said
     assert re.search(r"^LOC: +[1-9]\d*", said, re.M) and re.search(r"^SPU: +0 ", said, re.M) and re.search(r"^ERR: +0", said, re.M)
+    irq = vm.trace.irq.array                                               # what Linux has counted in, it has ended: one EOI and one IRET each
+    for line in (-1, 4):
+        accepts, eois, irets = (((irq["event"] == e) & (irq["irq"] == line)).sum() for e in ("accept", "eoi", "iret"))
+        assert accepts > 20 and accepts - 1 <= irets <= eois <= accepts, (line, accepts, eois, irets)
 
 
 def test_a_shell_on_the_screen_and_the_end_of_the_run(linux):

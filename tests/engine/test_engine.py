@@ -119,6 +119,19 @@ def test_string_instructions_that_write_code():
     assert r[1][0] == 0x77777777
 
 
+@pytest.mark.parametrize("tier", COMPILED)
+def test_a_page_of_code_overwritten_by_a_string_instruction_costs_that_page_alone(tier):
+    """A kernel clears pages that held programs, word by word: what was translated from other pages stays.  SDM volume 3, 12.6, for the result."""
+    page = 0x8000                                        # call f; mov edi, f; mov ecx, 1024; mov eax, 90909090h; rep stosd; mov [f], C3h; call f; hlt
+    code = h("e8 fb1f0000 bf 00800000 b9 00040000 b8 90909090 f3ab c605 00800000 c3 e8 de1f0000 f4")
+    m = boot(tier, code, at=0x6000, data={page: b"\x40" * 2048 + b"\xc3"})
+    m.p.run(100)
+    before = m.p._code[0]["flushes"]
+    m.p.run(5000)
+    assert m.cpu.reg[0] == 0x90909090 and m.p.get("eip") == 0x6000 + len(code)
+    assert bytes(m.ram[page:page + 4096]) == b"\xc3" + b"\x90" * 4095 and m.p._code[0]["flushes"] == before
+
+
 @pytest.mark.parametrize("tier", TIERS)
 def test_code_written_from_outside(tier):
     m = boot(tier, h("b8 01000000 eb f9"))

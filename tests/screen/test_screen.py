@@ -42,6 +42,23 @@ def test_text_is_what_is_in_the_planes(vga):
     assert screen.text_cells(vga)[24, 74] == 0x1F << 8 | 0xBA and screen.text_cells(vga).dtype == np.uint16
 
 
+def test_a_glance_is_what_a_look_shows_and_the_same_array_until_something_changes(vga):
+    glance, rng = screen.Glance(vga), np.random.default_rng(1)
+    for turn in range(200):
+        what = int(rng.integers(6))
+        if what == 0: put(vga, 0x3D4, int(rng.choice([1, 9, 0x0C, 0x0D, 0x12, 0x13, 0x14, 0x17])), int(rng.integers(256)))
+        elif what == 1: set_mode(vga.home, str(rng.choice(["text", "text40"])))
+        elif what == 2: vga.planes[int(rng.integers(2 << 16))] = int(rng.integers(256))
+        elif what == 3: vga.gr[6] ^= 1                                     # graphics, or text again
+        elif what == 4: write(vga, int(rng.integers(25)), 7, "a line")
+        shown = glance()
+        assert np.array_equal(shown, screen.text_cells(vga)) and glance() is shown and not shown.flags.writeable, turn
+    write(vga, 1, 1, "x"); set_mode(vga.home, "text")
+    before = glance()
+    vga.window_write(0x18000, 1, int(before[0, 0] & 255) ^ 1, 0)
+    assert glance() is not before
+
+
 def test_the_low_characters_have_their_pictures(vga):
     for i, n in enumerate((0, 1, 7, 13, 27, 127, 255)): vga.window_write(0x18000 + 2 * i, 1, n, 0)
     assert screen.text(vga)[0][:7] == " ☺•♪←⌂ "

@@ -125,7 +125,7 @@ class FakeMachine(assembly.Machine):
         self.slices = []
         self.processor.start(self)
 
-    def text_cells(self): return self.vga_fake.cells
+    def text_cells(self): return self.vga_fake.cells.copy()
 
     def run(self, ticks):
         self.slices.append(ticks)

@@ -11,7 +11,7 @@ IPS = 1000
 class Guest:
     def __init__(self):
         self.vga, self.com1, self.now = FakeVga(), Line(), 0
-        self.watcher = Watcher(lambda: self.vga.cells, self.com1)
+        self.watcher = Watcher(lambda: self.vga.cells.copy(), self.com1)
 
     def prints(self, text, ticks=10):
         self.vga.print(text)
