@@ -1,4 +1,5 @@
-"""The command line: `pyv86-nb run` boots a PC without a screen, `pyv86-nb doctor` says what works on this machine.
+"""The command line: `pyv86-nb run` boots a PC without a screen, `pyv86-nb doctor` says what works on this machine, `pyv86-nb wiring` what is soldered
+to what.
 
     pyv86-nb run --fda dos.img --until 'A:\\>' --type 'dir\\n' --until 'bytes free' --screenshot dir.png --json
 
@@ -34,7 +35,7 @@ def keys(text: str) -> str:
 def parser() -> argparse.ArgumentParser:
     """The options, as `--help` prints them."""
     top = argparse.ArgumentParser(prog="pyv86-nb", description="An x86 PC in Python.", allow_abbrev=False)
-    commands = top.add_subparsers(dest="command", required=True, metavar="run|doctor")
+    commands = top.add_subparsers(dest="command", required=True, metavar="run|doctor|wiring")
     run = commands.add_parser("run", help="boot a PC without a screen", allow_abbrev=False, epilog="Without a disk it boots the demonstration disk.")
     disks = run.add_argument_group("what is in it")
     disks.add_argument("--fda", metavar="FILE", help="floppy in the first drive")
@@ -63,6 +64,7 @@ def parser() -> argparse.ArgumentParser:
     out.add_argument("--json", action="store_true", help="print one JSON object instead of the screen")
     doctor = commands.add_parser("doctor", help="say what is compiled, which tier works and which firmware was found", allow_abbrev=False)
     doctor.add_argument("--json", action="store_true", help="print one JSON object")
+    commands.add_parser("wiring", help="print the board's ports, interrupt lines and wires as Markdown", allow_abbrev=False)
     return top
 
 
@@ -70,7 +72,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     """The console script.  Answers the exit status."""
     args = parser().parse_args(argv)
     try:
-        return run(args) if args.command == "run" else doctor(args)
+        return {"run": run, "doctor": doctor, "wiring": wiring}[args.command](args)
     except (ValueError, TypeError, OSError) as refusal:                # what the machine refuses is one sentence already
         if os.environ.get("PYV86_TRACEBACK"):
             raise
@@ -258,6 +260,16 @@ def doctor(args: argparse.Namespace) -> int:
         for what, said in found.items():
             print(f"{what:{width}}  {said}")
     return 0 if tiers["threaded"][0] or tiers["native"][0] else NOT_MET
+
+
+def wiring(args: argparse.Namespace) -> int:
+    """`pyv86-nb wiring`: the page of board/wiring.py."""
+    from .board.wiring import example, page
+
+    with progress(quiet=True):
+        board = example()
+    print(page(board), end="")
+    return 0
 
 
 def try_tier(tier: str) -> tuple[bool, str]:

@@ -28,6 +28,7 @@ from .pci import BUS_MASTER, COMMAND, IO, Bar, Header
 QUEUE_SIZE, SECTOR = 256, 512
 ACKNOWLEDGE, DRIVER, DRIVER_OK, FEATURES_OK, NEEDS_RESET = 1, 2, 4, 8, 0x40
 SEG_MAX, RO, BLK_SIZE, FLUSH, ANY_LAYOUT, VERSION_1 = 1 << 2, 1 << 5, 1 << 6, 1 << 9, 1 << 27, 1 << 32
+DESCRIPTOR = struct.Struct("<QIHH")                      # address, length, flags, next
 NEXT, WRITE = 1, 2                                       # flags of a descriptor
 NO_INTERRUPT = 1                                         # flag of the available ring
 READ_SECTORS, WRITE_SECTORS, DO_FLUSH, GET_ID = 0, 1, 4, 8
@@ -229,9 +230,9 @@ class VirtioBlk(Chip):
 
     def chain(self, i: int) -> list[tuple[int, int, int]] | None:
         """The descriptors (address, length, flags) from number i on; None for a chain that cannot be."""
-        out = []
-        while i < self.queue_size and len(out) < self.queue_size:
-            address, length, flags, after = struct.unpack("<QIHH", self.read(self.descriptors + 16 * i, 16))
+        table, out = self.read(self.descriptors, 16 * self.queue_size), []
+        while 16 * i < len(table) and len(out) < self.queue_size:
+            address, length, flags, after = DESCRIPTOR.unpack_from(table, 16 * i)
             out.append((address, length, flags))
             if not flags & NEXT: return out
             i = after
@@ -242,14 +243,14 @@ class VirtioBlk(Chip):
         outs, ins = [d for d in chain if not d[2] & WRITE], [d for d in chain if d[2] & WRITE]
         given, room = sum(d[1] for d in outs), sum(d[1] for d in ins)
         if given < 16 or room < 1 or given + room > 16 * MOST_BYTES: return 0             # no header, no place for the status
-        data = b"".join(self.read(a, n) for a, n, _ in outs)
+        data = self.read(*outs[0][:2]) + self.gather([(a, n) for a, n, _ in outs[1:]])
         kind, _, sector = struct.unpack("<IIQ", data[:16])
         status, answer = OK, b""
         try:
             answer, status = self.perform(kind, sector, data[16:], room - 1)
         except OSError:
             status = IOERR
-        self.scatter(ins, answer, status, room)
+        self.scatter(ins, answer, status)
         return len(answer) + 1
 
     def perform(self, kind: int, sector: int, data: bytes, room: int) -> tuple[bytes, int]:
@@ -264,15 +265,26 @@ class VirtioBlk(Chip):
         disk.write(sector, data)
         return b"", OK
 
-    def scatter(self, ins: list[tuple[int, int, int]], answer: bytes, status: int, room: int) -> None:
+    def scatter(self, ins: list[tuple[int, int, int]], answer: bytes, status: int) -> None:
         """The answer into the driver's descriptors; the last byte of all is the status."""
-        at = 0
+        regions, left = [], len(answer)
         for address, n, _ in ins:
-            if at < len(answer): self.write(address, answer[at:at + n])
-            at += n
-            if at == room: self.write(address + n - 1, bytes([status]))
+            if left and n: regions.append((address, min(left, n)))
+            left -= min(left, n)
+        if all(address + n <= 1 << 32 for address, n in regions): self.memory.scatter(regions, answer)
+        else:
+            at = 0
+            for address, n in regions:
+                self.write(address, answer[at:at + n])
+                at += n
+        address, n = next((address, n) for address, n, _ in reversed(ins) if n)
+        self.write(address + n - 1, bytes([status]))
 
     # MEMORY: of the guest's 64 bits there are 32
+    def gather(self, regions: list[tuple[int, int]]) -> bytes:
+        if all(address + n <= 1 << 32 for address, n in regions): return self.memory.gather(regions)
+        return b"".join(self.read(address, n) for address, n in regions)
+
     def read(self, address: int, n: int) -> bytes:
         return self.memory.read(address, n) if address + n <= 1 << 32 else b"\xFF" * n
 

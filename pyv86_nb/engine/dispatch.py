@@ -14,6 +14,7 @@ from .access import DEVICE, DONE, asks_python, device_read, device_write, fill, 
 from .attend import attend
 from .code import CODE, LONGEST_BLOCK
 from .debug import breaks_here, may_break, note_access, trap_due
+from .emit_x87 import WANTED
 from .exceptions import AC, DIVIDE, GP, NEEDS_PYTHON, SS
 from .fetch import fetch_page
 from .isa import flags as F
@@ -412,6 +413,10 @@ def run(cpu, t):
                     cpu.eflags |= held_off
                     return PYTHON_STEP
                 faulted = cpu.vector != AGAIN           # TF traps after each element of a repeated instruction
+        elif why == R.X87:                              # to be gone on with, with the FPU's registers where it wants them
+            cpu.x87 = cpu.access * WANTED
+            resume = restart_at(t, at)
+            continue
         elif why == R.READ or why == R.WRITE:
             linear, size, write, user = cpu.address, cpu.access, 1 if why == R.WRITE else 0, is_user(cpu)
             answer = DEVICE if (linear & 4095) + size > 4096 else try_fill(cpu, linear, size, write, user)

@@ -11,7 +11,9 @@ and u, moved there before it and back behind it by handlers of one instruction (
 """
 from . import state as S
 from .emit_vector import Vectors
+from .emit_x87 import X87
 from .isa.steps import Operands, merge
+from .lanes_llvm import IS_X86
 from .records import OFF, RECORD
 from .val import Text, Val
 
@@ -31,9 +33,9 @@ JUMP_TAG, JUMP_CODE = (S.JUMP.fields[n][1] for n in ("tag", "code"))
 JUMP_SHIFT = S.JUMP.itemsize.bit_length() - 1
 
 
-class Emit(Operands, Vectors):
+class Emit(Operands, Vectors, X87):
     def __init__(self, mode, ra="t"):
-        self.mode, self.ir = mode, Text()
+        self.mode, self.ir, self.hosts_x87 = mode, Text(), mode == "native" and IS_X86
         self.pending, self.labels, self.holes, self.t_word = [], 0, {}, None
         self.checked = False
         self.registers, self.temporaries = [f"%r{i}" for i in range(8)], {"t": "%t", "u": "%u"}
@@ -174,7 +176,8 @@ class Emit(Operands, Vectors):
     def track(self, memory):
         self.ir.store(32, self.hole("window"), self.ir.at("%s", S.offset("fip")))         # the upper halves are always 0
         self.ir.store(32, self.hole("imm"), self.ir.at("%s", S.offset("fop")))
-        self.wr_word("fcs", self.rd_reg(S.SELECTORS + S.CS))
+        if not self.hosts_x87:
+            self.wr_word("fcs", self.rd_reg(S.SELECTORS + S.CS))
         if memory:
             self.wr_word("fdp", (self.t() - self.ir.load(64, self.slot("base"))) & 0xFFFFFFFF)
             self.wr_word("fds", self.ir.load(64, self.slot("rb")))

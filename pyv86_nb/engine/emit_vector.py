@@ -15,6 +15,8 @@ AS_IT_WAS, GUESTS, OLD = range(3)
 MASKS, UNDERFLOW, FLAGS, RESERVED = 0x1F80, 0x800, 0x3F, 0xFFFF0000
 MXCSR, FLOATING, USUAL, ROOM = (S.offset(n) for n in ("mxcsr", "floating", "usual_mxcsr", "room_mxcsr"))
 WIDE = type_of(128)
+SHIFTS = {f"p{kind}{w}" for kind in ("srl", "sll", "sra") for w in "wdq"}
+HOST_FEATURES = {"sse": "sse2", "sse2": "sse2", "ssse3": "ssse3", "sse4_1": "sse4.1"}      # as LLVM calls those that CPUID has
 
 LEAVE = f"""
   %at = getelementptr i8, ptr %s, i64 {FLOATING}
@@ -57,12 +59,33 @@ class Vectors:
         self.wr_word("ftop", 0)
         self.wr_word("ftw", 255)
 
-    def leave_mmx(self): self.wr_word("ftw", 0)
+    def leave_mmx(self):
+        self.wr_word("ftop", 0)
+        self.wr_word("ftw", 0)
 
     def at(self, row, write):
         if row.aligned:
             self.unless(((self.t() & 15) == 0).bit, "exit_python")
         return self.probe(self.t(), row.bits, write)
+
+    def meant(self, f, a, b, i):
+        """Shifts and shuffles, which would have to be computed from the immediate or a count, are the host's own: in native code an
+        immediate is patched in."""
+        row = f.row
+        direct = self.mode == "native" and f.dst == "x" and f.w == row.bits == 128 and has(HOST_FEATURES.get(row.feature))
+        if direct and "Ib" in row.operands and f.src != "r":
+            given = [x for x in (a if row.reads else None, b) if x is not None]
+            return self._direct(f"{row.name} $$imm,", row.reads, given)
+        if direct and row.name in SHIFTS:
+            return self._direct(row.name, True, [a, b])
+        return row.meaning(a, b, i)
+
+    def _direct(self, instruction, reads, given):
+        """The host's instruction: of the destination, if it is read, and a source, if there is one."""
+        last, more = len(given), len(given) > reads
+        text = f"{instruction} {f'${last}, ' if more else ''}$0"
+        kinds = ",".join(["=x", *(["0"] if reads else []), *(["x"] if more else [])])
+        return WideVal(128, self.ir.name(f'call {WIDE} asm "{text}", "{kinds}"({", ".join(f"{WIDE} {x.text}" for x in given)})'), self.ir)
 
     # floating point
     def can(self, row):

@@ -3,7 +3,7 @@ from dataclasses import dataclass, replace
 from functools import partial
 from itertools import product
 
-from . import emit_vector
+from . import emit_vector, emit_x87
 from . import state as S
 from .access import misaligned
 from .emit import PARAMETERS, PINNED, REG, TAIL, Emit
@@ -34,8 +34,10 @@ class Form:
 
     def key(self):
         r = self.row
-        named = r.name if r.step in BY_NAME else ""
+        named = r.name if r.step in BY_NAME or (r.bits and "Ib" in r.operands) else ""
         wide = (r.bits, r.aligned, r.reads, r.host, r.operands) if r.bits else ()
+        if r.fpu:
+            wide = r.name, parse(r.encoding).opcode
         return (*wide, r.step, r.pops, r.meaning, r.keep, r.sw, r.third, r.writes, named,
                 self.w, self.dst, self.src, self.flags, self.cc, self.stack, self.aw)
 
@@ -130,7 +132,12 @@ def traced_form(f, mode, ra="t"):
         m.leave("exit_python")
     elif f.cc < 16 or f.row.bits:
         m.checked = f.row.ends == "indirect" and f.cc == 1
-        f.row.step(m, f)
+        if m.hosts_x87 and "mmx" in f.row.unit:
+            m.leave_to_mmx()
+        if m.hosts_x87 and f.row.fpu:
+            m.run_x87(f)
+        else:
+            f.row.step(m, f)
         if not m.ir.lines or m.ir.lines[-1].split()[0] != "ret":
             m.next()
     else:
@@ -246,8 +253,11 @@ def enter(mode):
     m = Emit(mode)
     with_ = "ptr %s, ptr %pc, i64 0, ptr %tlb"
     if mode == "native":
+        emit_x87.enter(m)
         with_ = "ptr %s, i64 0, i64 0, " + ", ".join(f"i64 {m.ir.load(64, m.ir.at('%s', REG + 8 * i))}" for i in PINNED)
     m.ir.put(f"%rc = call preserve_nonecc i64 %code({with_})")
+    if mode == "native":
+        emit_x87.leave(m, Val("%rc", m.ir))
     return "define i64 @enter(ptr %s, ptr %pc, ptr %tlb, ptr %code) nounwind {\n" + "\n".join(m.ir.lines) + emit_vector.LEAVE + "  ret i64 %rc\n}\n"
 
 

@@ -28,6 +28,7 @@ class PhysicalMemory:
         self._buffer = mmap.mmap(-1, ram_bytes + store_bytes + PAGE)        # one page more: no access at its end can leave it
         self.host = np.frombuffer(self._buffer, np.uint8)
         self.ram, self.store = self.host[:ram_bytes], self.host[ram_bytes:ram_bytes + store_bytes]
+        self.by_page = self.host[:len(self.host) // PAGE * PAGE].reshape(-1, PAGE)
         n = PAGES + 1                                                        # the last is what lies above 4 GiB: nothing
         self.read_frame, self.write_frame = np.zeros(n, np.uint32), np.zeros(n, np.uint32)
         self.region, self.flags = np.zeros(n, np.uint8), np.zeros(n, np.uint8)
@@ -90,3 +91,33 @@ class PhysicalMemory:
                 self.flags[first:first + ((address + done) % PAGE + k + PAGE - 1) // PAGE] |= S.DIRTY
             done += k
         self.written(address, len(data))
+
+    def scatter(self, regions, data) -> None:
+        """Bytes to several physical regions [(address, bytes), ...], one after the other, as `write` puts them."""
+        pages = self._whole_pages(regions, self.write_frame)
+        if pages is None:
+            at = 0
+            for address, n in regions:
+                self.write(address, data[at:at + n])
+                at += n
+            return
+        self.by_page[self.write_frame[pages] - 1] = np.frombuffer(data, np.uint8).reshape(-1, PAGE)
+        self.flags[pages] |= S.DIRTY
+        for page in pages[self.flags[pages] & S.CODE != 0].tolist():
+            self.written(page * PAGE, PAGE)
+
+    def gather(self, regions) -> bytes:
+        """The bytes of several physical regions, as `read` finds them."""
+        pages = self._whole_pages(regions, self.read_frame)
+        if pages is None:
+            return b"".join(self.read(address, n) for address, n in regions)
+        return self.by_page[self.read_frame[pages] - 1].tobytes()
+
+    def _whole_pages(self, regions, table):
+        """The numbers of the pages that the regions are, one by one; None if they are not whole pages where somebody answers."""
+        at = np.array(regions, np.int64).reshape(-1, 2)
+        if not len(at) or (at % PAGE).any():
+            return None
+        first, n = (at // PAGE).T
+        pages = (np.repeat(first - np.cumsum(n) + n, n) + np.arange(n.sum())) % PAGES
+        return pages if table[pages].all() else None

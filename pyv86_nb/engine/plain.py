@@ -198,7 +198,7 @@ class Plain(Operands):
             self.cpu.xmm[k - S.XMM], self.cpu.xmm[k - S.XMM + 1] = words
 
     def enter_mmx(self): self.cpu.ftop, self.cpu.ftw = 0, 255
-    def leave_mmx(self): self.cpu.ftw = 0
+    def leave_mmx(self): self.cpu.ftop = self.cpu.ftw = 0
     def mxcsr(self): return self.cpu.mxcsr
     def begin_floating(self): self.env = Environment(self.cpu.mxcsr)
     def end_floating(self): pass
@@ -213,6 +213,7 @@ class Plain(Operands):
             fault(cpu, XM if cpu.cr4 & S.OSXMMEXCPT else UD, 0)
         return r
 
+    def meant(self, f, a, b, i): return f.row.meaning(a, b, i)
     def hosted(self, f, a, b): return f.row.meaning(a, b, None)
     def xmm0(self): return self.rd_wide(S.XMM, 128)
     def crc32(self, meaning, a, b, w): return meaning(a, b, w)

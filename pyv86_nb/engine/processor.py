@@ -28,14 +28,15 @@ from . import (
 from . import code as C
 from . import segmentation as SEG
 from . import state as S
+from .access import overlaps_code
 from .bus import NEVER, burst
 from .debug import set_debug
 from .exceptions import NAMES, Fault
 from .interrupt import eflags
 from .isa import flags as F
-from .memory import PAGE, PhysicalMemory
+from .memory import PAGE, PAGES, PhysicalMemory
 from .models import MODELS, configure, offered
-from .paging import PAGE_ADDRESS, flush_address_space, set_cr3, walk
+from .paging import PAGE_ADDRESS, flush_address_space, note_stale, set_cr3, walk
 from .plain import Plain
 from .raw import (
     ACKNOWLEDGE,
@@ -300,10 +301,12 @@ class Processor:
             self.cpu.stales = S.STALE                   # code may have gone: all of it is dropped
 
     def _written(self, address, n):
-        flags = self.memory.flags
-        for page in range(address // PAGE, (address + n - 1) // PAGE + 1 if n else 0):
-            if flags[page & 0xFFFFF] & S.CODE:
-                self.cpu.stales = S.STALE
+        begin, end = address // PAGE, -(-(address + n) // PAGE)
+        pages = np.arange(begin, end) % PAGES
+        for k in np.flatnonzero(self.memory.flags[pages] & S.CODE).tolist():
+            first, last = max(address, (begin + k) * PAGE), min(address + n, (begin + k + 1) * PAGE)
+            if overlaps_code(self.cpu, first % (PAGE * PAGES), last - first):
+                note_stale(self.cpu, first % (PAGE * PAGES), last - first)
 
     def translate(self, linear: int) -> int:
         """The physical address of a linear one as the current program sees it; LookupError where there is none."""

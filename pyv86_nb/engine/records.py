@@ -19,8 +19,9 @@ SEGMENT_WORDS = [S.offset("segment", "base", i) for i in range(6)]
 SEGMENT_STRIDE = S.SEGMENT.itemsize
 
 # why native code came back
-READ, WRITE, LINK, INDIRECT, OUT_OF_BUDGET, GONE, KERNEL, SEGMENT_FAULT, DIVIDE_ERROR, TO_PYTHON, TARGET, FPU, MISALIGNED = range(13)
+READ, WRITE, LINK, INDIRECT, OUT_OF_BUDGET, GONE, KERNEL, SEGMENT_FAULT, DIVIDE_ERROR, TO_PYTHON, TARGET, FPU, MISALIGNED, X87 = range(14)
 EXITS = {f"exit_{k}{w}": (r, w // 8) for k, r in (("r", READ), ("w", WRITE)) for w in (8, 16, 32, 64, 80, 128)} | {
     "exit_link": (LINK, 0), "exit_indirect": (INDIRECT, 0), "exit_budget": (OUT_OF_BUDGET, 0), "exit_gone": (GONE, 0),
     "exit_kernel": (KERNEL, 0), "exit_segment": (SEGMENT_FAULT, 0), "exit_divide": (DIVIDE_ERROR, 0),
-    "exit_python": (TO_PYTHON, 0), "exit_target": (TARGET, 0), "exit_fpu": (FPU, 0), "exit_align": (MISALIGNED, 0)}
+    "exit_python": (TO_PYTHON, 0), "exit_target": (TARGET, 0), "exit_fpu": (FPU, 0), "exit_align": (MISALIGNED, 0),
+    "exit_mmx": (X87, 0), "exit_x87": (X87, 1)}

@@ -63,6 +63,8 @@ CPU = np.dtype([
     ("saved_read", I8), ("saved_first", I8), ("saved_host", I8), ("saved_room", I8), ("found", I8),
     # whose the host's MXCSR is (emit_vector.py)
     ("floating", I8), ("usual_mxcsr", I8), ("room_mxcsr", I8),
+    # whether the host's FPU has the guest's registers (emit_x87.py)
+    ("x87", I8), ("usual_fcw", I8), ("kept_fop", I8), ("room_x87", I8, (66,)),
     # the model (models.py)
     ("offers", I8), ("cr4_bits", I8), ("signature", I8), ("leaves", LEAF, (LEAVES,)),
     # caches, all derived: cleared on restore.  generation, era: paging.flush_address_space

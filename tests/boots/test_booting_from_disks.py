@@ -71,13 +71,21 @@ def test_a_cd_with_grub(made, seabios):
         boot(vm, "BOOT-OK")
 
 
-@pytest.mark.parametrize("tier", ["threaded"])
-def test_tiers_agree_over_fifty_million_instructions(made, seabios, tier):
-    def state(tier):
-        with VM(cdrom=made(isolinux_iso, "xorriso"), hda=made(grub_disk, "grub-mkimage", "mke2fs", "sfdisk"), boot="d", tier=tier) as vm:
+@pytest.mark.parametrize("system", ["isolinux ISO", "grub ISO", "GRUB disk", "iPXE ISO"])
+def test_tiers_agree_over_the_first_fifty_million_instructions(made, seabios, system):
+    """Count, time, registers, memory, screen and serial line."""
+    if system == "iPXE ISO":
+        if not IPXE.exists(): pytest.skip("ipxe is not installed")
+        given = {"cdrom": IPXE}
+    elif system == "GRUB disk": given = {"hda": made(grub_disk, "grub-mkimage", "mke2fs", "sfdisk")}
+    else: given = {"cdrom": made(isolinux_iso, "xorriso") if system == "isolinux ISO" else made(grub_iso, "grub-mkrescue", "xorriso")}
+    ends = {}
+    for tier in ("native", "threaded"):
+        with VM(**given, tier=tier) as vm:
             stop = vm.run(instructions=50_000_000, timeout=300)
-            return stop.reason, vm.instructions, vm.time, vm.regs.array.tolist(), hashlib.sha256(vm.memory[:].tobytes()).hexdigest()
-    assert state("native") == state(tier)
+            ends[tier] = (stop.reason, vm.instructions, vm.time, vm.regs.array.tobytes(), hashlib.sha256(vm.memory[:].tobytes()).hexdigest(),
+                          vm.screen.text(), vm.serial[0].text)
+    assert ends["native"] == ends["threaded"] and ends["native"][:2] == ("instructions", 50_000_000)
 
 
 def test_a_hard_disk_is_written_to_and_booted_again(made, seabios, tmp_path):

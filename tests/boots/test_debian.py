@@ -14,6 +14,12 @@ LINE = "console=tty0 console=ttyS0,115200"
 FIRST = 50_000_000
 COMPLAINTS = re.compile(r"firmware bug|bios bug|\[firmware|broken|unstable|unchecked|spurious|lockup|call trace|WARNING|BUG|nobody cared|"
                         r"not responding|timed? ?out|lost (interrupt|page)|invalid opcode|segfault", re.I)
+# Everything of level "warning" and worse that the kernel may say, and why that is so; QEMU's i440FX machine draws the same two lines from it.
+ALLOWED = {
+    "acpi PNP0A03:00: fail to add MMCONFIG information, can't access extended PCI configuration space under this bridge.":
+        "an i440FX has configuration mechanism #1 alone; extended configuration space came with PCI Express",
+    "mce: Unable to init MCE device (rc: -5)": "no machine-check architecture (CPUID MCA): nothing here can fail",
+}
 
 
 @pytest.fixture(scope="module")
@@ -50,6 +56,11 @@ def test_it_boots_to_a_shell_and_switches_itself_off(files, kind, seabios):
             assert re.search(row, said, re.M), (row, said)
         bad = [m for m in messages(vm.serial[0].text) if COMPLAINTS.search(m)]
         assert not [m for m in bad if "report a bug" not in m and "bugs" not in m], bad      # "if necessary, use pci=nocrs and report a bug"
+        vm.serial[0].read()
+        vm.serial[0].write(b"dmesg -r | grep '^<[0-4]>'; expr 3 '*' 43\n")
+        assert vm.run(until="129\r", timeout=60).reason == "until"
+        warnings = re.findall(r"^<[0-4]>\[ *[\d.]+\] (.*?)\r?$", vm.serial[0].read().decode(), re.M)
+        assert warnings and not [w for w in warnings if w not in ALLOWED], warnings
         vm.serial[0].write(b"poweroff -f\n")
         stop = vm.run(timeout=60)
         assert stop.reason == "shutdown", stop
@@ -96,5 +107,8 @@ def test_its_acpi_and_pci_messages_are_those_under_qemu(files, seabios, command)
     plain = lambda rows: [re.sub(r"0x[0-9a-fA-F]+|\b[0-9A-Fa-f]{6,}\b|\d+", "N", r) for r in rows]
     board = [r for r in plain(mine) if re.match(r"ACPI: (INT_SRC|LAPIC|PM-Timer|Using|PCI: Int|Enabled|Interp)|IOAPIC|hpet|\.\.TIMER|clocksource|"
                                                 r"pci_bus|serio|rtc_cmos|Enabling APIC", r)]
-    strange = [r for r in board if r not in set(plain(messages(log.decode(errors="replace"))))]
-    assert len(board) > 25 and not [r for r in strange if not r.startswith("rtc_cmos")], strange
+    theirs = messages(log.decode(errors="replace"))
+    strange = [r for r in board if r not in set(plain(theirs))]
+    assert not [line for line in ALLOWED if line not in theirs]
+    timed = re.compile("rtc_cmos|clocksource: .*tsc")                       # a busy host makes QEMU's clocks doubtful to the kernel
+    assert len(board) > 25 and not [r for r in strange if not timed.match(r)], strange

@@ -12,6 +12,7 @@ import random
 import struct
 
 import mpmath as mp
+import numpy as np
 import pytest
 from fpu_machine import FpuMachine, get_fpu, set_fpu
 from host_fpu import AVAILABLE, HostFpu, State
@@ -34,6 +35,7 @@ SIGNIFICANDS = (ONE, 0, ALL, 3 << 62, 1, ONE - 1, 1 << 62, ONE | 1, ONE | 1 << 3
 TRANSCENDENTAL = {0xF0, 0xF1, 0xF2, 0xF3, 0xF9, 0xFB, 0xFE, 0xFF}            # after D9
 ENVIRONMENT = {(1, 4), (1, 6), (5, 4), (5, 6)}                                # (opcode - D8, reg), in memory
 ONE_OF_A_KIND = [bytes([0xD9, m]) for m in range(0xE0, 0x100)] + [bytes.fromhex(x) for x in ("dbe2", "dfe0", "dae9", "ded9", "d9d0")]
+MMX = [bytes.fromhex(x) for x in ("0f6f02", "0f6f5a08", "0ffcc1", "0f7f5a10", "0fefd0", "0f77")]     # MOVQ, PADDB, PXOR, EMMS
 UNDEFINED = {(1, 1), (3, 4), (3, 6), (5, 5)}
 
 
@@ -391,15 +393,15 @@ def test_fxsave_is_what_the_host_writes(flat):
 @pytest.mark.skipif(not AVAILABLE, reason="the host has no x87")
 @pytest.mark.parametrize("seed", range(3))
 def test_sequences(flat, seed):
-    """Blocks of ten instructions, register and memory forms: the tiers, and the host one instruction after the other."""
+    """Blocks of ten instructions, register and memory forms, MMX between them: the tiers, and the host one after the other."""
     rng, host = random.Random(seed + 100), HostFpu()
     for _ in range(150):
         s, codes = state(rng), []
         s.fcw |= 0x3F
         want = s
         while len(codes) < 10:
-            code = instruction(rng, State())
-            if code[1] < 0xC0 and (code[0] & 7, code[1] >> 3) in UNDEFINED | {(1, 5)} or (code[0] == 0xD9 and code[1] in TRANSCENDENTAL):
+            code = instruction(rng, State()) if rng.random() < .85 else rng.choice(MMX)
+            if code[0] != 0x0F and code[1] < 0xC0 and (code[0] & 7, code[1] >> 3) in UNDEFINED | {(1, 5)} or (code[0] == 0xD9 and code[1] in TRANSCENDENTAL):
                 continue
             if flat[0].one(code, State())[1][9]:
                 continue
@@ -409,3 +411,13 @@ def test_sequences(flat, seed):
         got, outcome = on_all(flat, b"".join(codes), s, budget=10)
         want.eflags, got.eflags, want.env = want.eflags & 0x8D5, got.eflags & 0x8D5, got.env
         assert outcome[9] == [] and got == want, ([c.hex() for c in codes], s)
+
+
+def test_the_hosts_own_fpu_is_left_alone(flat):
+    """A guest that computes with 53 bits, and leaves its registers full, changes nothing for Python: numpy's numbers of 80 bits."""
+    if np.finfo(np.longdouble).nmant != 63:
+        pytest.skip("the host has no numbers of 80 bits")
+    one, tiny = np.longdouble(1), np.longdouble(2) ** -63
+    for m in flat:
+        got, _ = m.one(bytes.fromhex("d9e8d9ebd8c1"), State(fcw=0xE7F, tags=0xFC, fsw=0x1000), budget=3)
+        assert got.tags == 0xFF and one + tiny != one and one + tiny / 2 == one and one + tiny * 3 / 4 == one + tiny

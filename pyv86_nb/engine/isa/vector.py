@@ -4,6 +4,7 @@ A machine offers, beside what steps.py asks for:
     rd_wide wr_wide     a vector register, or its low bits
     at                  memory of so many bits at t, probed; a misaligned operand of 16 bytes leaves the step
     load_wide store_wide
+    meant               the row's meaning of its operands
     begin_floating      leave the step unless results may be computed here;  end_floating: or if they raise what is unmasked
     floating            the result of a row's arithmetic; mxcsr, load_mxcsr: the register
 
@@ -35,7 +36,7 @@ def vector(m, f):
     b = source(m, f, codes[1], row.bits if into or f.src == "m" else register_bits(codes[1]))
     a = m.rd_wide("ra", f.w) if into and row.reads else m.word_wide("ra") if f.dst == "r" and row.reads else None
     at = m.at(row, True) if f.dst == "m" else None
-    r = row.meaning(a, b, m.imm(8) if "Ib" in codes else None)
+    r = m.meant(f, a, b, m.imm(8) if "Ib" in codes else None)
     if "mmx" in row.unit:
         m.enter_mmx()
     if into:
@@ -55,7 +56,7 @@ def masked_store(m, f):
 
 
 def empty(m, f):
-    """EMMS"""
+    """EMMS: TOP becomes 0 too.   SDM vol. 3, 12.2"""
     m.leave_mmx()
 
 
@@ -115,7 +116,7 @@ def tested(m, f):
     """PTEST"""
     b = source(m, f, f.row.operands[1], f.row.bits)
     zf, pf, cf = f.row.meaning(m.rd_wide("ra", f.w), b, None)
-    m.set_flags(*F.from_image(zf << 6 | pf << 2 | cf))
+    m.set_flags(*F.of_order(zf, pf, cf))
 
 
 def crc32(m, f):
@@ -138,7 +139,7 @@ def ordered(m, f):
     b = source(m, f, f.row.operands[1], f.row.bits)
     zf, pf, cf = m.floating(f, m.rd_wide("ra", f.row.bits), b)
     m.end_floating()
-    m.set_flags(*F.from_image(zf << 6 | pf << 2 | cf))
+    m.set_flags(*F.of_order(zf, pf, cf))
 
 
 def load_control(m, f):

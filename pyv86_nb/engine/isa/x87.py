@@ -301,6 +301,11 @@ def round_to_integer(m, f):
     m.track(False)
 
 
+def seldom(m, f):
+    """FSQRT, FSCALE: without a host that has them, the kernel's."""
+    m.ordinary(0)
+
+
 # COMPARISON
 
 def ordering(m, f):
