@@ -149,7 +149,7 @@ class Processor:
         self.cpu = View(words, words.cast("B").cast("I"))
         features = offered(model, apic)
         configure(self.cpu, model, features)
-        self._apic = apic
+        self._apic = "apic" in features
         self.cpu.random = seed & (1 << 63) - 1
         self.cpu.board_io = self._board_io if board is not None else (lambda *a: no_board(None, *a))
         for name in ("read_frame", "write_frame", "region", "code_bits"):
