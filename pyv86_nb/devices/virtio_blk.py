@@ -22,7 +22,7 @@ from __future__ import annotations
 
 import struct
 
-from .chip import Chip, deadline, field, keep, memory_reads, memory_writes, pin_out, reads, writes
+from .chip import Chip, bytewise, deadline, field, keep, memory_reads, memory_writes, pin_out
 from .pci import BUS_MASTER, COMMAND, IO, Bar, Header
 
 QUEUE_SIZE, SECTOR = 256, 512
@@ -56,15 +56,6 @@ LEGACY_FIELDS = ((0, 4, "low_features"), (4, 4, "driver_low"), (8, 4, "frame"), 
                  (18, 1, "status"), (19, 1, "isr"))
 
 
-def legacy_port(i):
-    @reads(i, f"legacy register byte {i:02X}h", bank="legacy")
-    def read(v, now): return v.legacy(i)
-
-    @writes(i, f"legacy register byte {i:02X}h", bank="legacy")
-    def write(v, value, now): v.set_legacy(i, value, now)
-    return read, write
-
-
 class VirtioBlk(Chip):
     """virtio block device"""
     ips = field(63, "ticks per guest second", reset=keep(0))
@@ -86,7 +77,8 @@ class VirtioBlk(Chip):
     work = deadline("the queue is looked at")
     header = HEADER
 
-    locals().update({f"{n}_{i}": f for i in range(64) for n, f in zip(("legacy", "set_legacy"), legacy_port(i))})
+    locals().update(bytewise("legacy", {i: f"legacy register byte {i:02X}h" for i in range(64)}, lambda v, i: v.legacy(i),
+                             lambda v, i, value, now: v.set_legacy(i, value, now)))
 
     def __init__(self, name: str = "virtio") -> None:
         super().__init__(name)
