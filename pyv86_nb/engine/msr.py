@@ -8,6 +8,7 @@ from numba.extending import register_jitable as kernel
 from . import state as S
 from .exceptions import GP, UD, fault
 from .isa import flags as F
+from .isa.wide import minus, plus, ult
 from .isa.words import sx
 from .models import APIC, ARCH_CAPABILITIES, MTRR, NX, P6, PAT, RDTSCP, SEP, TSC_DEADLINE
 from .paging import flush_address_space
@@ -19,6 +20,7 @@ from .segmentation import need_cpl0, protected, put_register, set_segment, updat
 SYSENTER_CS, SYSENTER_ESP, SYSENTER_EIP, MISC_ENABLE, PAGE_ATTRIBUTES, EFER, TSC_AUX = 0x174, 0x175, 0x176, 0x1A0, 0x277, 0xC0000080, 0xC0000103
 RDTSC_TICKS = 31                                        # that it takes longer than others, as on a P6: programs wait by reading it
 DEADLINE = 0x6E0                                        # IA32_TSC_DEADLINE
+FAR = 1 << 61                                           # ticks: further than any machine runs
 EIGHT_RANGES_FIXED_AND_WC = 0x508                       # MTRRcap: VCNT, FIX, WC
 # IA32_ARCH_CAPABILITIES: nothing here runs ahead of the program.  RDCL_NO SKIP_L1DFL_VMENTRY SSB_NO MDS_NO IF_PSCHANGE_MC_NO TAA_NO
 # SBDR_SSDP_NO FBSDP_NO PSDP_NO BHI_NO PBRSB_NO GDS_NO RFDS_NO
@@ -51,10 +53,26 @@ def ticks(cpu):
 
 
 @kernel
+def time_stamp(cpu):
+    """The TSC: 64 bits that wrap."""
+    return plus(ticks(cpu), cpu.tsc_offset)
+
+
+@kernel
+def tick_of(cpu, v):
+    """When the TSC will have come to v: a tick from 1 on, which may be over."""
+    now = time_stamp(cpu)
+    left = minus(v, now)
+    if ult(now, v) == 0:
+        return 1
+    return max(ticks(cpu) + (left if 0 <= left < FAR else FAR), 1)
+
+
+@kernel
 def rdtsc(cpu):
     if cpu.cr4 & S.TSD and cpu.cpl:
         fault(cpu, GP, 0)
-    t = ticks(cpu) + cpu.tsc_offset
+    t = time_stamp(cpu)
     cpu.reg[S.EAX], cpu.reg[S.EDX] = t & 0xFFFFFFFF, t >> 32 & 0xFFFFFFFF
     cpu.budget -= RDTSC_TICKS
     cpu.extra += RDTSC_TICKS
@@ -109,13 +127,13 @@ def rdmsr(cpu):
     need_cpl0(cpu)
     n, offers, v = cpu.reg[S.ECX], cpu.offers, 0
     if n == TIME_STAMP_COUNTER:
-        v = ticks(cpu) + cpu.tsc_offset
+        v = time_stamp(cpu)
     elif n == APIC_BASE and offers & APIC:
         v = cpu.apic_base
     elif n == DEADLINE and offers & TSC_DEADLINE:
         v = io(cpu, PORT_READ, APIC_DEADLINE, 4, 0)
         if v:
-            v += cpu.tsc_offset
+            v = plus(v, cpu.tsc_offset)
     elif n == SYSENTER_CS and offers & SEP:
         v = cpu.sysenter_cs
     elif n == SYSENTER_ESP and offers & SEP:
@@ -164,13 +182,13 @@ def wrmsr(cpu):
     need_cpl0(cpu)
     n, offers, v = cpu.reg[S.ECX], cpu.offers, cpu.reg[S.EAX] | sx(cpu.reg[S.EDX], 32) << 32
     if n == TIME_STAMP_COUNTER:
-        cpu.tsc_offset, gone = v - ticks(cpu), cpu.tsc_offset
+        cpu.tsc_offset, gone = minus(v, ticks(cpu)), cpu.tsc_offset
         due = io(cpu, PORT_READ, APIC_DEADLINE, 4, 0) if offers & TSC_DEADLINE else 0
         if due:                                         # the timer waits for a value of the TSC
-            io(cpu, PORT_WRITE, APIC_DEADLINE, 4, max(due + gone - cpu.tsc_offset, 1))
+            io(cpu, PORT_WRITE, APIC_DEADLINE, 4, tick_of(cpu, plus(due, gone)))
             cpu.attention = 1
     elif n == DEADLINE and offers & TSC_DEADLINE:
-        io(cpu, PORT_WRITE, APIC_DEADLINE, 4, max(v - cpu.tsc_offset, 1) if v else 0)
+        io(cpu, PORT_WRITE, APIC_DEADLINE, 4, tick_of(cpu, v) if v else 0)
         cpu.attention = 1
     elif n == APIC_BASE and offers & APIC:
         check_bits(cpu, v, BASE_BITS & ~0xFFF | S.APIC_ENABLE | S.APIC_BSP)
