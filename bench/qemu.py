@@ -89,6 +89,13 @@ class Qemu:
             self.send("input-send-event", events=[{"type": "btn", "data": {"button": "left", "down": down}}])
             time.sleep(0.1)
 
+    def wheel(self, clicks: int) -> None:
+        """Turn the wheel, towards the user if positive."""
+        for _ in range(abs(clicks)):
+            for down in (True, False):
+                self.send("input-send-event", events=[{"type": "btn", "data": {"button": "wheel-down" if clicks > 0 else "wheel-up", "down": down}}])
+            time.sleep(0.1)
+
     def __enter__(self) -> Qemu:
         return self
 

@@ -20,6 +20,7 @@ from .devices.ide_drive import ATA, ATAPI, NO_DRIVE
 from .devices.vga import Vga
 from .engine import irq_trace, reasons
 from .engine.memory import PAGE, PhysicalMemory
+from .engine.models import offered
 from .engine.processor import Processor, native_refused
 from .media import hard_disk
 from .media.elf import Symbols
@@ -251,7 +252,7 @@ def assemble(o: Options, disks: list[Any]) -> Machine:
     board = at_pc(memory, fda=drive_type(disks[0]) or "1.44M", fdb=drive_type(disks[1]),
                   ide=kinds(hard, cd), virtio=sum(on(d, "virtio") for d in hard),
                   disks=[hard_disk.geometry(d) if on(d, "ide") else None for d in hard], boot=o.boot, rtc_start=start, bios=bios,
-                  vga_bios=vga_bios, kernel=kernel, clock=Clock(ips=o.ticks_per_second))
+                  vga_bios=vga_bios, local_apic="apic" in offered(o.cpu, True), kernel=kernel, clock=Clock(ips=o.ticks_per_second))
     processor = Processor(memory, tier, board, model=o.cpu, apic=True, seed=o.seed)
     if o.bare:
         (processor.flat if o.bare == "flat" else processor.real)()

@@ -37,6 +37,8 @@ class Events:
         for code in sorted(self.held):
             self.vm._machine.key(code, False)
         self.held.clear()
+        if self.buttons:
+            self.mouse(0, 0, 0, 0)
 
     def mouse(self, dx: int, dy: int, wheel: int = 0, buttons: int | None = None) -> None:
         """buttons: as the browser's MouseEvent.buttons, 1 left, 2 right, 4 middle; None: as they are."""

@@ -68,7 +68,7 @@ class Keyboard:
 
 
 class Mouse:
-    """The PS/2 mouse of the machine."""
+    """The PS/2 mouse of the machine, with a wheel.  What is asked for happens one after the other in guest time, keys included."""
 
     BUTTONS = ("left", "right", "middle")
 
@@ -81,15 +81,33 @@ class Mouse:
         for n in (dx, dy):
             if isinstance(n, bool) or not isinstance(n, int) or abs(n) > 4096:
                 raise ValueError(f"move({dx!r}, {dy!r}): give two ints from -4096 to 4096")
-        self._vm._post("mouse", dx, dy, 0, None)
+        self._vm._post("movements", (("mouse", dx, dy, 0, None),))
+
+    def wheel(self, clicks: int) -> None:
+        """Turn the wheel: positive towards the user, so that a page goes down."""
+        self._vm._check_open()
+        if isinstance(clicks, bool) or not isinstance(clicks, int) or abs(clicks) > 256:
+            raise ValueError(f"wheel({clicks!r}): give an int from -256 to 256")
+        self._vm._post("movements", (("mouse", 0, 0, clicks, None),))
+
+    def press(self, button: str = "left") -> None:
+        """Press a button ("left", "right", "middle") and hold it, to drag something."""
+        self._buttons("press", button, True)
+
+    def release(self, button: str = "left") -> None:
+        """Release a button."""
+        self._buttons("release", button, False)
 
     def click(self, button: str = "left") -> None:
-        """Press a button ("left", "right", "middle") and release it."""
+        """Press a button and release it."""
+        self._buttons("click", button, True, False)
+
+    def _buttons(self, what: str, button: str, *downs: bool) -> None:
         self._vm._check_open()
         if button not in self.BUTTONS:
-            raise ValueError(f"click({button!r}): the buttons are {', '.join(self.BUTTONS)}")
+            raise ValueError(f"{what}({button!r}): the buttons are {', '.join(self.BUTTONS)}")
         n = self.BUTTONS.index(button)
-        self._vm._post("movements", (("button", n, True), ("button", n, False)))
+        self._vm._post("movements", tuple(("button", n, down) for down in downs))
 
 
 def movements(text: str) -> list[Event]:

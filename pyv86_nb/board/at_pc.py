@@ -78,7 +78,7 @@ class AtPc(Backplane):
         """RESET is high.  A hard reset (CF9h) is everybody's; a pulse of 8042 or port 92h is the processor's: it is let pass."""
         isa = self.chips["isa"]
         if isa.RESET and isa.SRST: self.reset()
-        else: self.chips["apic"].reset()                 # a part of the processor
+        else: self.chips["apic"].reset_local()           # a part of the processor
         isa.RESET = 0
         self.settle()
         while self.chips["cpu"].RESET: self.advance(max(self.clock.ips // 1_000_000, 1))
@@ -96,13 +96,14 @@ class AtPc(Backplane):
 
 def at_pc(memory: Any = None, *, fda: str | None = "1.44M", fdb: str | None = None, disks: Any = (None, None, None, None),
           ide: Any = (NO_DRIVE, NO_DRIVE, ATAPI, NO_DRIVE), virtio: int = 0, boot: str = "cda", rtc_start: datetime.datetime = START,
-          bios: bytes = b"", vga_bios: bytes = b"",
+          bios: bytes = b"", vga_bios: bytes = b"", local_apic: bool = True,
           files: dict[str, bytes] | None = None, kernel: Any = None, ram_bytes: int | None = None, clock: Clock | None = None) -> AtPc:
     """The board, powered on.
 
     memory: the engine's PhysicalMemory with `memory_map.store_bytes(bios, vga)` of store, or None: chips only.
     fda, fdb: types of the floppy drives (cmos.FLOPPY); ide: kinds of the four IDE drives (ide_drive.py), two on each channel;
     virtio: number of virtio disks; disks: geometries of those on IDE that are disks, for CMOS; boot: order, letters a c d;
+    local_apic: whether the processor has one;
     files: fw_cfg files besides "etc/e820" and "bootorder"; kernel: a kernel_rom.Kernel that boots before all disks.
     """
     ram_bytes = ram_bytes or (memory.ram_bytes if memory is not None else DEFAULT_RAM)
@@ -118,6 +119,7 @@ def at_pc(memory: Any = None, *, fda: str | None = "1.44M", fdb: str | None = No
     b.at(0x4D0, p1, "elcr"); b.at(0x4D1, p2, "elcr")
     b.at(INTA, p1, "inta"); b.at(INTA + 2, p2, "inta")   # the slave on IR2 answers at INTA + 2
     apics  = b.at(APIC_INTA,   interrupts := apic.Apic("apic"), "inta")
+    interrupts.fitted = local_apic
     b.at(APIC_MSR, interrupts, "msr")
     pit    = b.at(0x40,        Pit8254("pit"))
     events = b.plug(precise := hpet.Hpet("hpet"))
@@ -190,15 +192,15 @@ def at_pc(memory: Any = None, *, fda: str | None = "1.44M", fdb: str | None = No
     b.controllers, b.local = [(p1, 0), (p2, 8)], interrupts
     window = b.region(vga.WINDOW, display)
     b.local_apic, io_apic = b.region(lapic.BASE, interrupts, "local"), b.region(apic.BASE, interrupts, "io")
-    moving = [b.region(0, blk, "registers") for blk, _ in b.virtio]
+    moving = [{at: b.region(0, blk, name) for at, name in blk.WINDOWS.items()} for blk, _ in b.virtio]
     timers = b.region(hpet.BASE, precise, "registers")
     if memory is not None:
         primary.memory = secondary.memory = memory
         floppy.dma = Channel(d1, 2, memory, through=(d2, 0))
         b.memory_map = MemoryMap(memory, host, bios, vga_bios, display, picture, window)
-        for (blk, function), region in zip(b.virtio, moving, strict=True):
+        for (blk, function), regions in zip(b.virtio, moving, strict=True):
             blk.memory = memory
-            b.memory_map.bar(function, 4, region)
+            for at, region in regions.items(): b.memory_map.bar(function, 4, region, at, 4096)
         b.memory_map.window(apic.BASE, 4096, io_apic)
         b.memory_map.window(hpet.BASE, 4096, timers)
     b.power_on()

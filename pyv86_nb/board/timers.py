@@ -35,7 +35,7 @@ def table(board: Any, tsc: int = 0) -> np.ndarray:
         rows.append(("pm", "24 bits, free running", PM_TURN, t % PM_TURN, PM_HZ, PM_TURN / PM_HZ, edge / PM_HZ, -1))
     if "hpet" in board.chips:
         rows += hpet_rows(board.chips["hpet"], now, ips)
-    if "apic" in board.chips:
+    if "apic" in board.chips and board.chips["apic"].fitted:
         rows.append(apic_row(board.chips["apic"], now, ips))
     rows.append(("tsc", "64 bits, free running", 0, tsc, ips, np.nan, np.nan, -1))
     return np.array(rows, DTYPE)

@@ -13,6 +13,8 @@ Messages go over at once, so both chips are one here: lapic.py has the half of t
 Not emulated: polarity (wires here are high when they ask, whatever the board of a real PC does), SMI and INIT messages, the serial bus and its
 arbitration, the EOI register of later versions.
 """
+import numpy as np
+
 from .chip import Chip, field, kernel, memory_reads, memory_writes, parts, pins_in, reads
 from .lapic import EXTINT, LocalApic, accept, matches, take, update, write_register
 
@@ -67,6 +69,15 @@ class Apic(LocalApic):
     select = field(8, "IOREGSEL")
     io_id = field(4, "I/O APIC ID")
     entry = parts(PINS, Redirection, "redirection table")
+
+    def reset_local(self):
+        """RESET of the processor alone: the I/O APIC is a chip of its own, and hears nothing of it."""
+        words, pins = np.asarray(self.w), self.ext_pins
+        io = words[LocalApic.words:].copy()
+        self.reset()
+        words[LocalApic.words:] = io
+        self.ext_pins = pins
+        update(self)
 
     @INTIN.changed
     @kernel

@@ -9,7 +9,7 @@
 
 A comparator's match is a deadline; the counter is a function of time.  Registers are 32 bits at a time (64 are two).
 
-Not emulated: bit 63 of counter and comparators, interrupts as messages (FSB), a comparator that is read between two matches of a timer
+Not emulated: bits 62 and 63 of counter and comparators, interrupts as messages (FSB), a comparator that is read between two matches of a timer
 whose interrupt is off.
 """
 from .chip import NEVER, Chip, deadline, field, keep, kernel, memory_reads, memory_writes, parts, pin_out, pins_in
@@ -19,7 +19,7 @@ BASE = 0xFED00000
 HZ, PERIOD_FS = 100_000_000, 10_000_000
 CAPABILITIES = 0x8086A201
 ROUTES, FIRST_ROUTE = 0x00FF0000, 16
-TIMERS, COUNTER = 3, (1 << 63) - 1
+TIMERS, COUNTER = 3, (1 << 62) - 1                   # so that a sum of two is a word
 ENABLE, LEGACY = 1, 2
 LEVEL, INT_ENB, PERIODIC, PER_CAP, SIZE_CAP, VAL_SET, MODE32 = (1 << n for n in (1, 2, 3, 4, 5, 6, 8))
 WRITABLE = 0x3F4E                                        # of a timer's configuration
@@ -90,8 +90,8 @@ def matched(h, n, now):
 
 @kernel
 def half(old, at, v):
-    """A word of 63 bits of which one half is written."""
-    return old & ~0xFFFFFFFF | v if at == 0 else old & 0xFFFFFFFF | (v & 0x7FFFFFFF) << 32
+    """A word of 62 bits of which one half is written."""
+    return old & ~0xFFFFFFFF | v if at == 0 else old & 0xFFFFFFFF | (v & 0x3FFFFFFF) << 32
 
 
 @kernel

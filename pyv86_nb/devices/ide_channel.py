@@ -19,7 +19,7 @@ Not emulated: seek and turning times, CRC errors, 8-bit transfers, two commands 
 from __future__ import annotations
 
 from . import ide_ata, ide_atapi, ide_bus_master
-from .chip import NEVER, Chip, buffer, deadline, field, keep, kernel, parts, pin_out, reads, writes
+from .chip import NEVER, Chip, buffer, bytewise, deadline, field, keep, kernel, parts, pin_out, reads, writes
 from .ide_drive import ABRT, ATAPI, BSY, DEV, DF, DRDY, DSC, ERR, NO_DRIVE, UNC, IdeDrive
 from .ide_protocol import (
     ACTIVE,
@@ -57,14 +57,32 @@ from .ide_protocol import (
 )
 
 
-def table_byte(i):
-    """One of eight: what the bus master's registers are, byte by byte (few drivers do that)."""
-    @reads(i, f"BMIDTPX byte {i - 4}" if i > 3 else "reserved", bank="bus master")
-    def read(ch, now): return ch.table >> 8 * (i - 4) & 0xFF if i > 3 else 0
+def task_file(offset, doc, name):
+    """A register of the task file: two bytes deep, written in both drives, whichever is selected."""
+    before = name + "_before"
 
-    @writes(i, f"BMIDTPX byte {i - 4}", bank="bus master")
-    def write(ch, v, now): ch.table = (ch.table & ~(0xFF << 8 * (i - 4)) | v << 8 * (i - 4)) & 0xFFFFFFFC
+    @reads(offset, doc)
+    @kernel
+    def read(ch, now):
+        n = reader(ch)
+        if n < 0: return FLOATS
+        return ch.drive[n][before] if ch.control & HOB else ch.drive[n][name]
+
+    @writes(offset, doc)
+    @kernel
+    def write(ch, v, now):
+        if not free(ch): return
+        ch.control &= ~HOB
+        for i in range(2): ch.drive[i][before], ch.drive[i][name] = ch.drive[i][name], v
     return read, write
+
+
+def get_table_byte(ch, i): return ch.table >> 8 * (i - 4) & 0xFF
+
+
+def put_table_byte(ch, i, v, now):
+    shift = 8 * (i - 4)
+    ch.table = (ch.table & ~(0xFF << shift) | v << shift) & 0xFFFFFFFC
 
 
 class IdeChannel(Chip):
@@ -147,33 +165,11 @@ class IdeChannel(Chip):
         n = reader(ch)
         return ch.drive[n].error if n >= 0 else FLOATS
 
-    @reads(2, "Sector Count")
-    @kernel
-    def get_count(ch, now):
-        n = reader(ch)
-        if n < 0: return FLOATS
-        return ch.drive[n].count_before if ch.control & HOB else ch.drive[n].count
-
-    @reads(3, "LBA Low")
-    @kernel
-    def get_low(ch, now):
-        n = reader(ch)
-        if n < 0: return FLOATS
-        return ch.drive[n].low_before if ch.control & HOB else ch.drive[n].low
-
-    @reads(4, "LBA Mid")
-    @kernel
-    def get_mid(ch, now):
-        n = reader(ch)
-        if n < 0: return FLOATS
-        return ch.drive[n].mid_before if ch.control & HOB else ch.drive[n].mid
-
-    @reads(5, "LBA High")
-    @kernel
-    def get_high(ch, now):
-        n = reader(ch)
-        if n < 0: return FLOATS
-        return ch.drive[n].high_before if ch.control & HOB else ch.drive[n].high
+    get_count, set_count = task_file(2, "Sector Count", "count")
+    get_low, set_low = task_file(3, "LBA Low", "low")
+    get_mid, set_mid = task_file(4, "LBA Mid", "mid")
+    get_high, set_high = task_file(5, "LBA High", "high")
+    set_feature = task_file(1, "Features", "feature")[1]  # what is read there is Error
 
     @reads(6, "Device")
     @kernel
@@ -197,41 +193,6 @@ class IdeChannel(Chip):
         n = reader(ch)
         if n < 0: return FLOATS
         return ch.drive[n].status if n == ch.selected else 0
-
-    @writes(1, "Features")
-    @kernel
-    def set_feature(ch, v, now):
-        if not free(ch): return
-        ch.control &= ~HOB
-        for i in range(2): ch.drive[i].feature_before, ch.drive[i].feature = ch.drive[i].feature, v
-
-    @writes(2, "Sector Count")
-    @kernel
-    def set_count(ch, v, now):
-        if not free(ch): return
-        ch.control &= ~HOB
-        for i in range(2): ch.drive[i].count_before, ch.drive[i].count = ch.drive[i].count, v
-
-    @writes(3, "LBA Low")
-    @kernel
-    def set_low(ch, v, now):
-        if not free(ch): return
-        ch.control &= ~HOB
-        for i in range(2): ch.drive[i].low_before, ch.drive[i].low = ch.drive[i].low, v
-
-    @writes(4, "LBA Mid")
-    @kernel
-    def set_mid(ch, v, now):
-        if not free(ch): return
-        ch.control &= ~HOB
-        for i in range(2): ch.drive[i].mid_before, ch.drive[i].mid = ch.drive[i].mid, v
-
-    @writes(5, "LBA High")
-    @kernel
-    def set_high(ch, v, now):
-        if not free(ch): return
-        ch.control &= ~HOB
-        for i in range(2): ch.drive[i].high_before, ch.drive[i].high = ch.drive[i].high, v
 
     @writes(6, "Device")
     @kernel
@@ -337,8 +298,8 @@ class IdeChannel(Chip):
     @kernel
     def get_table(ch, now): return ch.table
 
-    read_1, read_3, read_4, read_5, read_6, read_7 = (table_byte(i)[0] for i in (1, 3, 4, 5, 6, 7))
-    write_4, write_5, write_6, write_7 = (table_byte(i)[1] for i in (4, 5, 6, 7))
+    locals().update(bytewise("bus master", dict.fromkeys((1, 3), "reserved"), lambda ch, i: 0))
+    locals().update(bytewise("bus master", {4 + i: f"BMIDTPX byte {i}" for i in range(4)}, get_table_byte, put_table_byte))
 
     @writes(4, "BMIDTPX", bank="bus master", size=4)
     @kernel

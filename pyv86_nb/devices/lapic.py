@@ -343,9 +343,11 @@ class LocalApic(Chip):
     ips = field(63, "instructions per guest second", keep(0))
     expires = deadline("the timer has counted to 0, or the TSC has come to its deadline")
     nmi_ends = deadline("the NMI pulse is over")
+    fitted = True                                        # False: the processor has none, its INTR and NMI are LINT0 and LINT1
 
     def reset(self, cold=False):
         super().reset(cold)
+        if not self.fitted: self.base = 0
         self.lvt[LINT0].v = EXTINT << 8
         update(self)
 

@@ -3,7 +3,7 @@
     byte 1   Y overflow, X overflow, Y sign, X sign, 1, middle, right, left    A packet is made when its first byte is
     byte 2   X movement (right is positive)                                    sent, from what has moved since the last,
     byte 3   Y movement (up is positive)                                       at most `sample rate` times a second.
-    byte 4   IDs 3 and 4: wheel (down is positive); ID 4: buttons 4 and 5 in bits 4, 5
+    byte 4   IDs 3 and 4: wheel (down is positive), a click at a time; ID 4: buttons 4 and 5 in bits 4, 5
 
     E6 E7 scaling 1:1, 2:1   E8 resolution   E9 status   EA stream   EB read packet   EC EE wrap   F0 remote
     F2 identify   F3 sample rate   F4 F5 reporting on, off   F6 defaults   FE again   FF reset: FA AA 00
@@ -25,7 +25,7 @@ BAT_US, ZERO, LIMIT = 10_000, 1 << 20, 255
 @kernel
 def moved(m):
     """Whether there is something to report."""
-    return m.x != ZERO or m.y != ZERO or m.z != ZERO or m.buttons != m.reported
+    return m.x != ZERO or m.y != ZERO or m.z != ZERO or m.buttons != m.reported or m.pressed & ~m.reported
 
 
 @kernel
@@ -58,14 +58,15 @@ def scaled(m, v):
 
 @kernel
 def packet(m):
-    x, y, z = part(m.x), part(m.y), max(min(m.z - ZERO, 7), -7)
-    m.x, m.y, m.z, m.reported = m.x - x, m.y - y, m.z - z if m.ident else ZERO, m.buttons
+    x, y, z = part(m.x), part(m.y), max(min(m.z - ZERO, 1), -1)
+    m.x, m.y, m.z = m.x - x, m.y - y, m.z - z if m.ident else ZERO
+    m.reported, m.pressed = m.buttons | m.pressed, 0
     x, y = scaled(m, x), scaled(m, y)
-    reply(m, (32 if y < 0 else 0) | (16 if x < 0 else 0) | 8 | m.buttons & 7)
+    reply(m, (32 if y < 0 else 0) | (16 if x < 0 else 0) | 8 | m.reported & 7)
     reply(m, x)
     reply(m, y)
     if m.ident == 3: reply(m, z)
-    if m.ident == 4: reply(m, z & 15 | (m.buttons & 0x18) << 1)
+    if m.ident == 4: reply(m, z & 15 | (m.reported & 0x18) << 1)
 
 
 @kernel
@@ -90,7 +91,7 @@ def take(m, now):
 @kernel
 def forget(m):
     m.x = m.y = m.z = ZERO
-    m.reported = m.buttons
+    m.reported, m.pressed = m.buttons, 0
 
 
 @kernel
@@ -159,6 +160,7 @@ class Ps2Mouse(Chip):
     z = field(21, "wheel clicks downwards not reported yet, + 2^20", reset=keep(ZERO))
     buttons = field(5, "buttons that are down", reset=keep(0), names="FIFTH:4 FOURTH:3 MIDDLE:2 RIGHT:1 LEFT:0")
     reported = field(5, "buttons as last reported", reset=keep(0))
+    pressed = field(5, "buttons pressed since then: a click shorter than a sample is not lost", reset=keep(0))
     rate = field(8, "samples a second (F3)", reset=keep(100))
     resolution = field(2, "counts per mm, as a power of two (E8)", reset=keep(2))
     scaling = field(1, "scaling 2:1 (E7)", reset=keep(0))
@@ -185,3 +187,4 @@ class Ps2Mouse(Chip):
         if not 0 <= n < 5:
             raise ValueError(f"button {n!r} is not on the mouse; 0 left, 1 right, 2 middle, 3 and 4 at the sides")
         self.buttons = self.buttons | 1 << n if down else self.buttons & ~(1 << n)
+        if down and self.enabled and not self.remote: self.pressed |= 1 << n

@@ -14,6 +14,7 @@ from .reasons import BUDGET, GO_ON, HALTED, PYTHON_DUE, PYTHON_REMAP, RESET_PIN,
 from .segmentation import update_mode
 
 BIT_20 = 1 << 20
+SEEN, WAITS = 1, 2                                      # of cpu.nmi_pending: the pin is high, and has been since; an NMI
 
 
 @kernel
@@ -26,11 +27,21 @@ def set_a20(cpu, level):
 
 
 @kernel
+def look_for_nmi(cpu, pins):
+    """An edge; one is kept while another is being handled (6.7.1)."""
+    if pins >> NMI & 1 == 0:
+        cpu.nmi_pending &= ~SEEN
+    elif cpu.nmi_pending & SEEN == 0:
+        cpu.nmi_pending = SEEN | WAITS
+
+
+@kernel
 def attend(cpu):
     """GO_ON with a budget, or why the run is over."""
     while True:
         cpu.attention = 0
         now = cpu.end - cpu.budget
+        look_for_nmi(cpu, io(cpu, PIN, 0, 0, 0))        # a pulse may be over when an exception has taken its time
         if io(cpu, ADVANCE, now, 0, 0) == PYTHON:
             return PYTHON_DUE
         pins = io(cpu, PIN, 0, 0, 0)
@@ -41,13 +52,13 @@ def attend(cpu):
         if pins >> POWEROFF & 1:
             return SHUTDOWN
         set_a20(cpu, pins >> A20M & 1)
-        if pins >> NMI & 1 == 0:
-            cpu.nmi_pending = 0
+        look_for_nmi(cpu, pins)
+        nmi = cpu.nmi_pending & WAITS and cpu.nmi_masked == 0
         waiting = pins >> INTR & 1 and cpu.eflags & F.IF
-        if cpu.shadow and not waiting and cpu.mode & S.BREAKS == 0:
+        if cpu.shadow and not (waiting or nmi) and cpu.mode & S.BREAKS == 0:
             cpu.shadow = 0
-        if pins >> NMI & 1 and cpu.nmi_pending == 0 and cpu.nmi_masked == 0:
-            cpu.nmi_pending, cpu.nmi_masked, cpu.halted = 1, 1, 0
+        if nmi and cpu.shadow != S.AFTER_MOV_SS:
+            cpu.nmi_pending, cpu.nmi_masked, cpu.halted = cpu.nmi_pending & ~WAITS, 1, 0
             if not interrupt(cpu, 2):
                 return TRIPLE_FAULT
         elif waiting and cpu.shadow == 0:

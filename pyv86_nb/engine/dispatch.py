@@ -445,12 +445,15 @@ def run(cpu, t):
             if linear + size > 1 << 32 and num(before.sid) < t.special[B.SEGMENT_EA16]:
                 answer, cpu.error = FAULTED, 0          # beyond the limit of a flat segment
                 cpu.vector = SS if num(before.base) == SS_BASE else GP
-            if answer == DONE:
+            if answer == DONE and cpu.stales == 0:
                 resume = restart_at(t, at)
                 continue
             t.slow += 1
             cpu.budget += left
             cpu.eip = num(r.eip)
+            if answer == DONE:                          # the walk marked a page table entry that is code too: decode again
+                cpu.eflags |= held_off
+                continue
             if answer != FAULTED and B.full(t):         # no room for a twin: once more, from a fresh block
                 crowded = True
                 cpu.eflags |= held_off

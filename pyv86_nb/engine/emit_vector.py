@@ -2,8 +2,9 @@
 
 Floating point is done by the host's own instructions, under the guest's rounding and flush-to-zero.  The first handler of a
 slice that needs it loads the host's MXCSR, all exceptions masked and no flag set, and says so in `floating`; `enter` puts
-the host's own back (LEAVE) when the slice leaves, and collects the flags.  A guest that has unmasked an exception, and a host without
-such instructions, go to the plain reader, which has them in integers.
+the host's own back (LEAVE) when the slice leaves, and collects the flags.  The plain reader, which has all of it in integers, does
+what raises an unmasked exception, everything where underflow is unmasked (then an exact tiny result raises it, and shows no flag when
+masked: SDM vol. 1, 11.5.2.5), and everything on a host without such instructions.
 
     floating   0: the host's MXCSR is as Python left it    1: it is the guest's    2: neither, LDMXCSR came after
 """
@@ -11,7 +12,7 @@ from . import state as S
 from .lanes_llvm import IS_X86, WideVal, has, type_of
 
 AS_IT_WAS, GUESTS, OLD = range(3)
-MASKS, FLAGS, RESERVED = 0x1F80, 0x3F, 0xFFFF0000
+MASKS, UNDERFLOW, FLAGS, RESERVED = 0x1F80, 0x800, 0x3F, 0xFFFF0000
 MXCSR, FLOATING, USUAL, ROOM = (S.offset(n) for n in ("mxcsr", "floating", "usual_mxcsr", "room_mxcsr"))
 WIDE = type_of(128)
 SHIFTS = {f"p{kind}{w}" for kind in ("srl", "sll", "sra") for w in "wdq"}
@@ -89,7 +90,7 @@ class Vectors:
     # floating point
     def can(self, row):
         """Whether the host has the instruction."""
-        return not row.host or (has(row.host_feature) and (self.mode == "native" or not row.patched))
+        return not row.host or has(row.host_feature)
 
     def begin_floating(self):
         ir = self.ir
@@ -97,18 +98,34 @@ class Vectors:
         ready, start = self.fork((ir.load(64, at) == GUESTS).bit)
         with ir.cold(start):
             guests = self.rd_word("mxcsr")
-            ir.put(f"br i1 {((guests & MASKS) == MASKS).bit}, label %masked, label %unmasked")
+            ir.put(f"br i1 {((guests & UNDERFLOW) != 0).bit}, label %masked, label %unmasked")
             ir.label("unmasked")
             self.leave("exit_python")
             ir.label("masked")
             ir.put(f"call void @llvm.x86.sse.stmxcsr(ptr {room})")
             usual = (ir.load(64, at) == AS_IT_WAS).pick(ir.load(32, room), self.rd_word("usual_mxcsr"))
             self.wr_word("usual_mxcsr", usual)
-            self.wr_word("room_mxcsr", guests & ~FLAGS)
+            self.wr_word("room_mxcsr", guests & ~FLAGS | MASKS)
             ir.put(f"call void @llvm.x86.sse.ldmxcsr(ptr {room})")
-            self.wr_word("floating", GUESTS)
+            self.wr_word("floating", ((guests & MASKS) == MASKS).pick(GUESTS, OLD))
             ir.put(f"br label %{ready}")
         ir.label(ready)
+
+    def end_floating(self):
+        """Where exceptions are unmasked the flags are looked at after each result, before it goes anywhere; those go to the guest's
+        register at once."""
+        ir, room = self.ir, self.ir.at("%s", ROOM)
+        done, look = self.fork((ir.load(64, ir.at("%s", FLOATING)) == GUESTS).bit)
+        with ir.cold(look):
+            ir.put(f"call void @llvm.x86.sse.stmxcsr(ptr {room})")
+            guests, new = self.rd_word("mxcsr"), ir.load(32, room) & FLAGS
+            ir.put(f"br i1 {((new << 7 & ~guests) == 0).bit}, label %quiet, label %raised")
+            ir.label("raised")
+            self.leave("exit_python")
+            ir.label("quiet")
+            self.wr_word("mxcsr", guests | new)
+            ir.put(f"br label %{done}")
+        ir.label(done)
 
     def floating(self, f, a, b):
         """The host's instruction, between the same operands in the same order."""
@@ -141,21 +158,37 @@ class Vectors:
         return self.ir.wide(32, self.ir.name(f'call i32 asm "{name} $2, $0", "=r,0,{kind}"(i32 {x}, i{w} {y})'))
 
     def string(self, f, a, b):
-        """CF, ZF, SF, OF; the result goes to its register.  `$imm` is one byte, filled when the handler is pasted."""
+        """CF, ZF, SF, OF; the result goes to its register.  In native code `$imm` is one byte, filled when the handler is pasted;
+        threaded code has an instruction for each."""
         ir, name = self.ir, f.row.name
         index, explicit = name[-1] == "i", name[4] == "e"
         into, kind = ("{ecx}", "i32") if index else ("{xmm0}", WIDE)
         lengths = "".join(f", i32 {ir.narrow(32, self.rd_reg(r))}" for r in (0, 2)) if explicit else ""
-        text = f"{name} $$imm, $6, $5; setb $1; sete $2; sets $3; seto $4"
+        text = "{name} $${imm}, $6, $5; setb $1; sete $2; sets $3; seto $4"
         registers = f"={into},=&q,=&q,=&q,=&q,x,x" + (",{eax},{edx}" if explicit else "") + ",~{flags}"
         all_ = f"{{{kind}, i8, i8, i8, i8}}"
-        r = ir.name(f'call {all_} asm sideeffect "{text}", "{registers}"({WIDE} {a.text}, {WIDE} {b.text}{lengths})')
+
+        def with_(imm):
+            asm = text.format(name=name, imm=imm)
+            return ir.name(f'call {all_} asm sideeffect "{asm}", "{registers}"({WIDE} {a.text}, {WIDE} {b.text}{lengths})')
+        r = with_("imm") if self.mode == "native" else self.one_of(128, self.imm(7), with_, all_)
         result, *flags = (ir.name(f"extractvalue {all_} {r}, {i}") for i in range(5))
         if index:
             self.wr_reg(1, "r", 32, ir.wide(32, result))
         else:
             self.wr_wide(S.XMM, WideVal(128, result, ir))
         return [ir.wide(8, x) for x in flags]
+
+    def one_of(self, n, which, f, kind):
+        """f(which), for a number below n that f must know."""
+        ir, ways = self.ir, []
+        ir.put(f"switch i64 {which}, label %W0 [" + " ".join(f"i64 {i}, label %W{i}" for i in range(1, n)) + "]")
+        for i in range(n):
+            ir.label(f"W{i}")
+            ways.append(f"[ {f(i)}, %W{i} ]")
+            ir.put("br label %chosen")
+        ir.label("chosen")
+        return ir.name(f"phi {kind} " + ", ".join(ways))
 
     def load_mxcsr(self, v):
         """What is reserved is the plain reader's, which raises #GP."""

@@ -9,7 +9,7 @@ from numba.extending import register_jitable as kernel
 from . import state as S
 from .access import can_push, is_user, pop, push, read, set_sp, stack_offset
 from .debug import GD
-from .exceptions import BP, DB, DF, GP, NP, OF, PF, TS, fault, has_error_code
+from .exceptions import AC, BP, DB, DF, GP, NP, OF, PF, TS, fault, has_error_code
 from .isa import flags as F
 from .raw import FRAME, IRET, io
 from .segmentation import (
@@ -221,6 +221,11 @@ def raise_exception(cpu, count):
             cpu.chained += 1
             cpu.external = 0
             return False
+        if first == AC and vector == AC:
+            # two benign ones, one after the other (table 6-5): the frame of #AC will never fit on a misaligned stack of level 3.  A
+            # processor is lost here; this one tries the instruction again, so that time passes
+            cpu.external = cpu.hits = 0
+            return True
         if first >= 0 and ((contributory(first) and contributory(vector)) or (first == PF and (contributory(vector) or vector == PF))):
             cpu.chain[cpu.chained & 7] = vector << 32 | error
             cpu.chained += 1

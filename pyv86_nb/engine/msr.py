@@ -1,15 +1,17 @@
 """Identification and model-specific registers: CPUID, RDMSR, WRMSR, RDTSC, SYSENTER.   SDM vol. 2, and vol. 4 for the registers.
 
-Memory types (MTRR, PAT) are kept and checked and change nothing: there are no caches.  An MSR that is not here is #GP(0).
-Not here: machine checks, performance counters, DEBUGCTL.
+Memory types (MTRR, PAT) are kept and checked and change nothing: there are no caches.  The machine-check architecture (vol. 3, 15.3) has no
+banks, for nothing here can fail.  An MSR that is not here is #GP(0).
+Not here: performance counters, DEBUGCTL.
 """
 from numba.extending import register_jitable as kernel
 
 from . import state as S
 from .exceptions import GP, UD, fault
 from .isa import flags as F
+from .isa.wide import minus, plus, ult
 from .isa.words import sx
-from .models import APIC, ARCH_CAPABILITIES, MTRR, NX, P6, PAT, RDTSCP, SEP, TSC_DEADLINE
+from .models import APIC, ARCH_CAPABILITIES, MCA, MTRR, NX, P6, PAT, RDTSCP, SEP, TSC_DEADLINE
 from .paging import flush_address_space
 from .raw import APIC_DEADLINE, APIC_MSR, PORT_READ, PORT_WRITE, io
 from .segmentation import need_cpl0, protected, put_register, set_segment, update_mode
@@ -18,7 +20,9 @@ from .segmentation import need_cpl0, protected, put_register, set_segment, updat
     0x10, 0x17, 0x1B, 0x2A, 0x79, 0x8B, 0xFE, 0x10A)
 SYSENTER_CS, SYSENTER_ESP, SYSENTER_EIP, MISC_ENABLE, PAGE_ATTRIBUTES, EFER, TSC_AUX = 0x174, 0x175, 0x176, 0x1A0, 0x277, 0xC0000080, 0xC0000103
 RDTSC_TICKS = 31                                        # that it takes longer than others, as on a P6: programs wait by reading it
+MCG_CAP, MCG_STATUS = 0x179, 0x17A                      # the number of banks; RIPV, EIPV, MCIP
 DEADLINE = 0x6E0                                        # IA32_TSC_DEADLINE
+FAR = 1 << 61                                           # ticks: further than any machine runs
 EIGHT_RANGES_FIXED_AND_WC = 0x508                       # MTRRcap: VCNT, FIX, WC
 # IA32_ARCH_CAPABILITIES: nothing here runs ahead of the program.  RDCL_NO SKIP_L1DFL_VMENTRY SSB_NO MDS_NO IF_PSCHANGE_MC_NO TAA_NO
 # SBDR_SSDP_NO FBSDP_NO PSDP_NO BHI_NO PBRSB_NO GDS_NO RFDS_NO
@@ -51,10 +55,26 @@ def ticks(cpu):
 
 
 @kernel
+def time_stamp(cpu):
+    """The TSC: 64 bits that wrap."""
+    return plus(ticks(cpu), cpu.tsc_offset)
+
+
+@kernel
+def tick_of(cpu, v):
+    """When the TSC will have come to v: a tick from 1 on, which may be over."""
+    now = time_stamp(cpu)
+    left = minus(v, now)
+    if ult(now, v) == 0:
+        return 1
+    return max(ticks(cpu) + (left if 0 <= left < FAR else FAR), 1)
+
+
+@kernel
 def rdtsc(cpu):
     if cpu.cr4 & S.TSD and cpu.cpl:
         fault(cpu, GP, 0)
-    t = ticks(cpu) + cpu.tsc_offset
+    t = time_stamp(cpu)
     cpu.reg[S.EAX], cpu.reg[S.EDX] = t & 0xFFFFFFFF, t >> 32 & 0xFFFFFFFF
     cpu.budget -= RDTSC_TICKS
     cpu.extra += RDTSC_TICKS
@@ -109,13 +129,13 @@ def rdmsr(cpu):
     need_cpl0(cpu)
     n, offers, v = cpu.reg[S.ECX], cpu.offers, 0
     if n == TIME_STAMP_COUNTER:
-        v = ticks(cpu) + cpu.tsc_offset
+        v = time_stamp(cpu)
     elif n == APIC_BASE and offers & APIC:
         v = cpu.apic_base
     elif n == DEADLINE and offers & TSC_DEADLINE:
         v = io(cpu, PORT_READ, APIC_DEADLINE, 4, 0)
         if v:
-            v += cpu.tsc_offset
+            v = plus(v, cpu.tsc_offset)
     elif n == SYSENTER_CS and offers & SEP:
         v = cpu.sysenter_cs
     elif n == SYSENTER_ESP and offers & SEP:
@@ -136,6 +156,10 @@ def rdmsr(cpu):
         v = cpu.misc_enable | NO_BRANCH_TRACE
     elif (n == PLATFORM_ID or n == EBL_CR_POWERON or n == UPDATE_SIGNATURE) and offers & P6:
         v = 0
+    elif n == MCG_CAP and offers & MCA:
+        v = 0
+    elif n == MCG_STATUS and offers & MCA:
+        v = cpu.mcg_status
     else:
         k = mtrr_number(n)
         if k < 0 or offers & MTRR == 0:
@@ -164,13 +188,13 @@ def wrmsr(cpu):
     need_cpl0(cpu)
     n, offers, v = cpu.reg[S.ECX], cpu.offers, cpu.reg[S.EAX] | sx(cpu.reg[S.EDX], 32) << 32
     if n == TIME_STAMP_COUNTER:
-        cpu.tsc_offset, gone = v - ticks(cpu), cpu.tsc_offset
+        cpu.tsc_offset, gone = minus(v, ticks(cpu)), cpu.tsc_offset
         due = io(cpu, PORT_READ, APIC_DEADLINE, 4, 0) if offers & TSC_DEADLINE else 0
         if due:                                         # the timer waits for a value of the TSC
-            io(cpu, PORT_WRITE, APIC_DEADLINE, 4, max(due + gone - cpu.tsc_offset, 1))
+            io(cpu, PORT_WRITE, APIC_DEADLINE, 4, tick_of(cpu, plus(due, gone)))
             cpu.attention = 1
     elif n == DEADLINE and offers & TSC_DEADLINE:
-        io(cpu, PORT_WRITE, APIC_DEADLINE, 4, max(v - cpu.tsc_offset, 1) if v else 0)
+        io(cpu, PORT_WRITE, APIC_DEADLINE, 4, tick_of(cpu, v) if v else 0)
         cpu.attention = 1
     elif n == APIC_BASE and offers & APIC:
         check_bits(cpu, v, BASE_BITS & ~0xFFF | S.APIC_ENABLE | S.APIC_BSP)
@@ -197,6 +221,9 @@ def wrmsr(cpu):
         cpu.misc_enable = v & 1                         # fast strings; the others stay as they are
     elif (n == UPDATE_TRIGGER or n == UPDATE_SIGNATURE) and offers & P6:
         pass                                            # there is no microcode to load
+    elif n == MCG_STATUS and offers & MCA:
+        check_bits(cpu, v, 7)
+        cpu.mcg_status = v
     else:
         k = mtrr_number(n)
         if k < 0 or offers & MTRR == 0:

@@ -201,6 +201,7 @@ class Plain(Operands):
     def leave_mmx(self): self.cpu.ftop = self.cpu.ftw = 0
     def mxcsr(self): return self.cpu.mxcsr
     def begin_floating(self): self.env = Environment(self.cpu.mxcsr)
+    def end_floating(self): pass
 
     def floating(self, f, a, b):
         """SDM vol. 1, 11.5.2: an unmasked exception that is found before the result is computed hides those that come after."""

@@ -12,7 +12,7 @@ An instruction to be begun again has RF set, so that a breakpoint on it is not m
 from numba.extending import register_jitable as kernel
 
 from . import state as S
-from .access import host_address, is_user, load, logical, probe, room_from, store, write
+from .access import DONE, fill, host_address, is_user, load, logical, probe, room_from, store, write
 from .debug import ON_IO, armed
 from .exceptions import fault
 from .io import check_port, port_read, port_write
@@ -104,6 +104,18 @@ def room(cpu, register, size, s, writing):
 
 
 @kernel
+def repeat(to, size, v, n):
+    """n elements of one value: a few, and what there is copied behind itself until it is enough."""
+    done, whole = min(n, 16) * size, n * size
+    for at in range(0, done, size):
+        poke(to + at, size, v)
+    while done < whole:
+        more = min(done, whole - done)
+        copy(to + done, to, more)
+        done += more
+
+
+@kernel
 def bulk(cpu, size, moving):
     """Many elements of MOVS or STOS in one go, within a page of plain memory; 0 when that cannot be done here."""
     if cpu.eflags & (F.DF | F.TF):
@@ -113,22 +125,24 @@ def bulk(cpu, size, moving):
         n = min(n, room(cpu, S.ESI, size, cpu.of_segment, False))
     if n < 4:
         return 0
-    to = host_address(cpu, logical(cpu, S.ES, index(cpu, S.EDI), size, 1), size, 1, is_user(cpu))
-    source = 0
-    if moving:
-        source = host_address(cpu, logical(cpu, cpu.of_segment, index(cpu, S.ESI), size, 0), size, 0, is_user(cpu))
-    if to == 0 or (moving and source == 0):
+    linear = logical(cpu, S.ES, index(cpu, S.EDI), size, 1)
+    to = host_address(cpu, linear, size, 1, is_user(cpu))
+    if to == 0:
         return 0
-    n = min(n, room_from(cpu, (cpu.segment[S.ES].base + index(cpu, S.EDI)) & 0xFFFFFFFF) // size)
+    n = min(n, room_from(cpu, linear) // size)
     if moving:
+        linear = logical(cpu, cpu.of_segment, index(cpu, S.ESI), size, 0)
+        source = host_address(cpu, linear, size, 0, is_user(cpu))
+        if source == 0 and fill(cpu, linear, size, 0, is_user(cpu)) == DONE:       # both pages may want the same entry of the TLB
+            source = host_address(cpu, linear, size, 0, is_user(cpu))
+        if source == 0:
+            return 0
         if source < to < source + n * size:             # each element feeds a later one: one by one
             return 0
         copy(to, source, n * size)
         cpu.reg[S.ESI] = advance(cpu, S.ESI, n * size)
     else:
-        v = cpu.reg[S.EAX] & ((1 << 8 * size) - 1)
-        for i in range(n):
-            poke(to + i * size, size, v)
+        repeat(to, size, cpu.reg[S.EAX] & ((1 << 8 * size) - 1), n)
     cpu.reg[S.EDI] = advance(cpu, S.EDI, n * size)
     take_one(cpu, n)
     return n

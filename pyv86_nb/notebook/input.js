@@ -7,6 +7,8 @@
 // The mouse is passed on while it is captured (pointer lock), as movements, for a PS/2 mouse knows nothing else.
 
 const MOUSE_EVERY_MS = 8;
+const CLICK = 100; // CSS pixels that a click of the wheel scrolls; a pad that is stroked sends many small pieces
+const PIXELS = [1, CLICK / 3, 8 * CLICK]; // by WheelEvent.deltaMode: pixels, lines, pages
 const LARGEST_DROP = 4 << 20; // no floppy is larger than 2.88 MB
 
 const LEAVE = (e) => e.ctrlKey && e.altKey && e.code === "KeyG";
@@ -19,6 +21,8 @@ const PASTE = (e) => (e.ctrlKey || e.metaKey) && e.shiftKey && e.code === "KeyV"
 function attachInput(box, screen, options, signal) {
   const held = new Set();
   let mouse = null; // [dx, dy, dz, buttons] not yet sent
+  let buttons = 0; // that the machine was told are down
+  let turned = 0; // of the wheel, less than a click
   let timer = 0;
 
   const locked = () => document.pointerLockElement === box;
@@ -42,8 +46,9 @@ function attachInput(box, screen, options, signal) {
   }
   function releaseAll() {
     flush();
-    if (held.size) screen.send({ t: "release" });
+    if (held.size || buttons) screen.send({ t: "release" });
     held.clear();
+    buttons = 0;
   }
   function leave() {
     releaseAll();
@@ -78,14 +83,23 @@ function attachInput(box, screen, options, signal) {
   listen("blur", releaseAll);
   document.addEventListener("visibilitychange", () => document.hidden && releaseAll(), { signal });
   signal.addEventListener("abort", releaseAll);
+  // Escape takes the mouse from the machine, with a button perhaps still down
+  document.addEventListener("pointerlockchange", () => !locked() && buttons && releaseAll(), { signal });
 
   function move(e, wheel) {
     mouse = mouse || [0, 0, 0, 0];
     mouse[0] += e.movementX || 0;
     mouse[1] += e.movementY || 0;
     mouse[2] += wheel;
-    mouse[3] = e.buttons; // 1 left, 2 right, 4 middle: as in a PS/2 packet
+    mouse[3] = buttons = e.buttons; // 1 left, 2 right, 4 middle: as in a PS/2 packet
     if (!timer) timer = setTimeout(flush, MOUSE_EVERY_MS);
+  }
+  function clicks(e) {
+    if (turned * e.deltaY < 0) turned = 0; // it has turned round
+    turned += e.deltaY * PIXELS[e.deltaMode];
+    const whole = Math.trunc(turned / CLICK);
+    turned -= whole * CLICK;
+    return whole;
   }
   listen("mousedown", (e) => {
     if (e.button === 0) e.preventDefault(); // no text selection
@@ -96,7 +110,7 @@ function attachInput(box, screen, options, signal) {
       e.stopPropagation(); // or ipycanvas sends a message for each; the page may still scroll and show its menu
       if (!locked()) return;
       e.preventDefault();
-      move(e, wheel && Math.sign(e.deltaY));
+      move(e, wheel && clicks(e));
       if (type === "mousedown" || type === "mouseup") flush();
     }, { passive: false });
   }

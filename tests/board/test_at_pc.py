@@ -41,6 +41,41 @@ def test_reset_and_who_hears_it(pc, ports):
     assert (pc.chips["com1"].ier == 0) == hard                # a processor's reset leaves the UART alone
 
 
+@pytest.mark.parametrize("ports, hard", [([(0x92, 3)], 0), ([(0x64, 0xFE)], 0), ([(0xCF9, 0x02), (0xCF9, 0x06)], 1)])
+def test_a_processors_reset_is_heard_by_its_local_apic_alone(pc, ports, hard):
+    """SDM vol. 3, 11.4.7: LVTs masked, SVR FFh, TPR 0.  82093AA, 2.0: its own RESET pin sets the redirection table, which hangs on CF9h."""
+    io, local = 0xFEC00000, 0xFEE00000
+    select = lambda r: pc.memory_write(pc.local_apic + 1, io, 4, r)
+    for r, v in ((0, 5 << 24), (0x10 + 2 * 9, 0x8039), (0x11 + 2 * 9, 0)):
+        select(r); pc.memory_write(pc.local_apic + 1, io + 0x10, 4, v)
+    for r, v in ((0xF0, 0x1FF), (0x80, 0x20), (0x360, 0x400), (0x320, 0x40), (0x380, 1000)): pc.memory_write(pc.local_apic, local + r, 4, v)
+    pc.chips["pit"].counter[0].cr, pc.chips["fdc"].dor, pc.chips["hpet"].config = 1234, 0x1C, 1
+    others = {n: bytes(c.w.tobytes()) for n, c in pc.chips.items() if n not in ("apic", "cpu", "clock", "kbc", "port92", "isa")}
+    for p, v in ports: B.port_write(pc.bus.address, p, 1, v)
+    pc.reset_line()
+    get = lambda r: pc.memory_read(pc.local_apic, local + r, 4)
+    assert (get(0xF0), get(0x80), get(0x360), get(0x320), get(0x380)) == (0xFF, 0, 0x10000, 0x10000, 0)
+    table = []
+    for r in (0, 0x10 + 2 * 9):
+        select(r); table.append(pc.memory_read(pc.local_apic + 1, io + 0x10, 4))
+    assert table == ([0, 0x10000] if hard else [5 << 24, 0x8039])
+    assert ({n: bytes(pc.chips[n].w.tobytes()) for n in others} == others) == (not hard)
+
+
+def test_without_a_local_apic_the_8259s_reach_the_processor():
+    """SDM vol. 3, 11.4.3: "when APIC is globally disabled, LINT0 and LINT1 are INTR and NMI"; a 486 has never had another way."""
+    b = at_pc(local_apic=False)
+    for reset in (lambda: None, b.reset, b.chips["apic"].reset_local):
+        reset()
+        assert b.chips["apic"].base == 0
+        for p, v in ((0x20, 0x11), (0x21, 8), (0x21, 4), (0x21, 1), (0x21, 0)): b.write(p, v)
+        b.write(0x43, 0x30)
+        b.write(0x40, 10), b.write(0x40, 0)
+        b.advance(b.clock.ips // 1000)
+        assert level(b, "INTR") == 1 and b.acknowledge() == 8
+        b.write(0x20, 0x20)
+
+
 def test_power_management_ports_follow_pmbase(pc):
     assert pc.read(0x608, 4) == 0xFFFFFFFF
     at = config(pc, 1, 3, 0x40)

@@ -101,3 +101,17 @@ def test_the_same_run_twice_is_the_same_run(image, seabios):
             stop = vm.run(until=PROMPT, timeout=60)
             ends.append((stop.instructions, stop.time, vm.screen.text()))
     assert ends[0] == ends[1]
+
+
+def test_a_486_has_no_local_apic(image, seabios):
+    """CPUID.1:EDX bit 9 is clear there, and SeaBIOS and DOS get their interrupts from the 8259s.  Of the Pentium's page at FEE00000h, whose
+    version register is 1xh (SDM vol. 3, 11.4.8), nobody answers: the bus floats high."""
+    from pyv86_nb import VM
+    for cpu, version in (("486", 0xFFFFFFFF), ("pentium", None)):
+        with VM(fda=image("freedos722.img"), cpu=cpu, boot="a") as vm:
+            assert vm.run(until=PROMPT, timeout=120).reason == "until"
+            assert ("apic" in [r["name"] for r in vm.timers()]) == (cpu != "486")
+        with VM("1M", bare="flat", cpu=cpu) as vm:
+            vm.load(0x1000, bytes.fromhex("a1 30 00 e0 fe  f4"), entry=0x1000)          # mov eax, [0FEE00030h]; hlt
+            vm.step(1)
+            assert vm.regs.eax == version or version is None and vm.regs.eax >> 4 & 15 == 1 and vm.regs.eax >> 24 == 0

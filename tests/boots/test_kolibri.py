@@ -27,7 +27,8 @@ STEPS = {
     "desktop": [],
     "pointer": [("move", 1, 0)] * 4 + [("click",)] + TOP + [("move", 120, 90)],
     "editor": [*TOP, ("move", 33, 95), ("click",)],
-    "typed": [("type", "typed on two\nlines 42")],
+    "typed": [("type", "typed on many\nlines 42" + "\n" * 45)],
+    "scrolled": [("wheel", -3), ("wheel", 1)],
     "menu": [*BOTTOM, ("move", 15, -12), ("click",)],
     "shutdown": [("move", 5, -28), ("click",)],
 }
@@ -45,6 +46,7 @@ class Theirs:
     def wait(self): time.sleep(0.15)
     def move(self, dx, dy): self.q.mouse(dx, dy)
     def click(self): self.q.click()
+    def wheel(self, clicks): self.q.wheel(clicks)
     def type(self, text): self.q.keys(*(NAMES.get(c, c) for c in text))
 
     def power_off(self):
@@ -71,6 +73,7 @@ class Ours:
         self.vm.run(seconds=0.2)
 
     def click(self): self.vm.mouse.click()
+    def wheel(self, clicks): self.vm.mouse.wheel(clicks)
     def type(self, text): self.vm.keyboard.type(text)
 
     def power_off(self):
@@ -85,12 +88,12 @@ def masked(picture):
     return picture
 
 
-def settled(machine):
-    """The picture that has stood still for one and a half seconds."""
+def settled(machine, before=None):
+    """The picture that has stood still for one and a half seconds, and is another than `before`."""
     last, since, end = None, 0, time.monotonic() + 100
     while since < 10 and time.monotonic() < end:
         now = masked(machine.picture())
-        there = now.shape == SIZE and now[:570].any()      # the desktop's mode, and something in it
+        there = now.shape == SIZE and now[:570].any() and not (before is not None and np.array_equal(now, before))
         since = since + 1 if there and last is not None and np.array_equal(now, last) else 0
         last = now
         machine.wait()
@@ -101,8 +104,11 @@ def driven(machine):
     """The picture after each of STEPS, and how the machine ended."""
     pictures = {}
     for name, actions in STEPS.items():
-        for action, *given in actions: getattr(machine, action)(*given)
-        pictures[name] = settled(machine)
+        before = None
+        for i, (action, *given) in enumerate(actions, 1):
+            if i == len(actions): before = masked(machine.picture())
+            getattr(machine, action)(*given)
+        pictures[name] = settled(machine, before)
     return pictures, machine.power_off()
 
 

@@ -67,7 +67,10 @@ class Pc:
 
 # ACTS: each programs one bus master or timer with what it pleases
 
-def address(rng): return rng.randrange(0, 0x98000) & ~3 if rng.random() < .6 else rng.choice((*FAR, rng.getrandbits(32) & ~3))
+def address(rng):
+    """Mostly in RAM; often a whole page, which has a way of its own."""
+    at = rng.randrange(0, 0x98000) if rng.random() < .6 else rng.choice((*FAR, rng.getrandbits(32)))
+    return at & rng.choice((~3, ~3, ~4095))
 
 
 def ide(rng, pc):
@@ -78,7 +81,7 @@ def ide(rng, pc):
     table = address(rng)
     if rng.random() < .7:                                # descriptors to anywhere, with or without an end
         for i in range(rng.choice((1, 16, 512))):
-            pc.memory.write(table + 8 * i, struct.pack("<II", address(rng), rng.choice((0, 2, 512, 0xFFFE)) | rng.choice((0, 0, 0x80000000))))
+            pc.memory.write(table + 8 * i, struct.pack("<II", address(rng), rng.choice((0, 2, 512, 4096, 8192, 0xFFFE)) | rng.choice((0, 0, 0x80000000))))
     pc.out(master + 4, table & 0xFFFFFFFC, 4)
     pc.out(master, rng.choice((0, 8, 1, 9)))
     for n in range(1, 6): pc.out(port + n, rng.choice((0, 0, 0, 0, 1, 255, rng.getrandbits(8))))
@@ -198,6 +201,14 @@ class Spy:
     def write(self, address, data):
         self.writes += 1
         self.memory.write(address, data)
+
+    def gather(self, regions):
+        self.reads += 1
+        return self.memory.gather(regions)
+
+    def scatter(self, regions, data):
+        self.writes += 1
+        self.memory.scatter(regions, data)
 
 
 def test_the_acts_do_reach_memory_and_the_disks():

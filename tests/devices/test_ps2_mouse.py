@@ -45,6 +45,15 @@ def test_packets(pc, kbc):                                                 # "Da
     kbc.mouse_button(0, False); kbc.mouse_button(2, False); assert all_bytes(pc) == bytes([0x08, 0, 0])
 
 
+def test_a_click_shorter_than_a_sample_is_not_lost(pc, kbc):               # as under QEMU, which reports each change of a button
+    tell(pc, 0xF4)
+    for n in (0, 1):
+        kbc.mouse_button(n, True); kbc.mouse_button(n, False)
+        assert all_bytes(pc) == bytes([0x09 + n, 0, 0, 0x08, 0, 0])
+    tell(pc, 0xF5); kbc.mouse_button(0, True); kbc.mouse_button(0, False)
+    tell(pc, 0xF4); assert all_bytes(pc) == b""                            # what happened while it did not report is forgotten
+
+
 def test_a_long_way_takes_several_packets(pc, kbc):
     tell(pc, 0xF4); kbc.move_mouse(600, 0)
     got = all_bytes(pc)
@@ -64,6 +73,7 @@ def test_wheel_and_five_buttons(pc, kbc):                                  # IDs
     tell(pc, 0xF3, 200, 0xF3, 200, 0xF3, 100)
     command(pc, 0xD4, 0xF2); assert all_bytes(pc) == b"\xFA\x03"
     tell(pc, 0xF4); kbc.move_mouse(1, 0, -1); assert all_bytes(pc) == b"\x08\x01\x00\xFF"
+    kbc.move_mouse(1, 0, 2); assert all_bytes(pc) == b"\x08\x01\x00\x01\x08\x00\x00\x01"           # drivers know no other steps than 1
     tell(pc, 0xF3, 200, 0xF3, 200, 0xF3, 80)
     command(pc, 0xD4, 0xF2); assert all_bytes(pc) == b"\xFA\x04"
     kbc.mouse_button(3, True); assert all_bytes(pc) == b"\x08\x00\x00\x10"

@@ -15,7 +15,7 @@ import sys
 import time
 
 HERE = pathlib.Path(__file__).parent
-FIRST, EACH, PATIENCE = 1_000_000, 4000, 3600           # seed, cases of a process, seconds
+FIRST, EACH, PATIENCE = 1_000_000, 2000, 900           # seed, cases of a process, seconds
 
 
 def entries(ledger):

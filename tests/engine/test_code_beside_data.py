@@ -2,6 +2,7 @@
 a write is seen by the next fetch of that address by the same processor.
 """
 import pytest
+from worlds import DATA, TABLES, Machine, World
 
 from pyv86_nb import VM, demo
 
@@ -29,3 +30,17 @@ def test_what_is_written_over_run_code_is_run(tier, offset):
         vm.load(0x1000, demo.assemble(WRITTEN_TWICE.replace("made:", f".fill {offset}\nmade:"), 0x1000), entry=0x1000)
         assert vm.run(instructions=100).reason == "halted"
         assert vm.regs.ebx == 0x0201
+
+
+@pytest.mark.parametrize("tier", ["native", "threaded", "python"])
+def test_a_page_table_that_is_run(tier):
+    """4.8: a write sets A and D of the entry.  The entry is the next instruction: 03 C0, ADD EAX, EAX, becomes 63 C0, ARPL AX, AX."""
+    world = World("paged", paging=True)
+    memory, entries = bytearray(world.image), TABLES + 0x1000
+    at = entries + 4 * 0x3C
+    memory[at - 4:at + 8] = bytes.fromhex("90 90 88 06 03 c0 03 00 f4 f4 f4 f4")          # MOV [ESI], AL; entry 3Ch; ADD EAX, [EAX]; HLT
+    memory[DATA + 0x100:DATA + 0x104] = bytes([5, 0, 0, 0])
+    m = Machine(tier, world)
+    m.start(bytes(memory), [DATA + 0x100, 0, 0, 0, 0x22800, 0, 0x3C010, 0], at - 4, 2)
+    why, regs, *_ = m.run()
+    assert (why, regs[0], m.ram[at], m.p.instructions) == ("halt", DATA + 0x105, 0x63, 6)

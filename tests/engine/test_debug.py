@@ -1,7 +1,25 @@
 """Debug registers: SDM volume 3, 17.2 (registers), 17.3 (exceptions, RF), 6.9 (priority)."""
 import pytest
-from protected_machine import CODE, DATA, DB, FREE, GP, PF, STACK, TIERS, UD, W_DATA, Machine, segment
+from protected_machine import (
+    CODE,
+    CODE_OF,
+    DATA,
+    DB,
+    FREE,
+    GP,
+    HANDLERS,
+    INT32,
+    PF,
+    STACK,
+    TIERS,
+    UD,
+    W_DATA,
+    Machine,
+    gate,
+    segment,
+)
 
+from pyv86_nb.engine import reasons
 from pyv86_nb.engine import state as S
 from pyv86_nb.engine.isa import flags as F
 
@@ -321,3 +339,12 @@ def test_alignment_of_the_stack_and_after_popf(m):
     assert end.fault == (AC, 0) and end.edx == 1
     end = m.run("les eax, [ecx]; int 0x80", 3, ecx=DATA + 4, eflags=F.AC | 2)
     assert end.vector == 0x80
+
+
+def test_alignment_checks_without_end(m):
+    """vol. 3, table 6-5: #AC is benign, and handled serially.  Its handler at level 3, on a misaligned stack, is never reached: each
+    frame is #AC again.  The run must end all the same, with nothing changed."""
+    m.idt[17] = gate(CODE_OF[3], HANDLERS + 17, INT32, dpl=3)
+    m.p.set("cr0", 0x40011)
+    end = m.run("mov eax, [ecx]; int 0x80", 3, ticks=500, eflags=0x40002, ecx=DATA + 1, esp=STACK[3] - 2)
+    assert end.why == reasons.BUDGET and (end.eip, end.esp, end.cpl) == (CODE, STACK[3] - 2, 3) and m.p.now >= 500

@@ -11,7 +11,8 @@ from worlds import CODE, DATA, HOLE, RAM, TABLES, WORLDS, Machine
 from pyv86_nb.engine import code as C
 from pyv86_nb.engine.isa import alu
 from pyv86_nb.engine.isa import flags as F
-from pyv86_nb.engine.processor import TIERS
+from pyv86_nb.engine.memory import PhysicalMemory
+from pyv86_nb.engine.processor import TIERS, Processor
 
 FLAT, PAGED, REAL = WORLDS[0], WORLDS[1], next(w for w in WORLDS if w.name == "real")
 COMPILED = ["threaded", "native"]
@@ -277,3 +278,33 @@ def test_no_page_is_writable_and_executable():
     arena = [line for line in open("/proc/self/maps") if "memfd:pyv86_nb" in line]
     assert {line.split()[1][:3] for line in arena} == {"rw-", "r-x"}
     assert {line for line in open("/proc/self/maps") if line.split()[1].startswith("rwx")} <= both
+
+
+# STRING INSTRUCTIONS, MANY ELEMENTS AT ONCE
+
+@pytest.mark.parametrize("size", [1, 2, 4])
+def test_stores_of_any_length(size):
+    """REP STOS of few elements and many, from any byte of a page on.   Oracle: the same bytes laid out by Python."""
+    code = {1: "f3 aa", 2: "66 f3 ab", 4: "f3 ab"}[size] + "f4"
+    rng, world = random.Random(size), bytearray(FLAT.image)
+    for n in (1, 3, 4, 5, 15, 16, 17, 31, 33, 255, 1000, 2049):
+        at, value = DATA + rng.randrange(64), rng.getrandbits(32)
+        after = on_all(h(code), regs=[value, n, 0, 0, 0x22800, 0, 0, at])[12]
+        want = world.copy()
+        want[at:at + n * size] = (value & (1 << 8 * size) - 1).to_bytes(size, "little") * n
+        assert after[at:at + n * size + 64] == want[at:at + n * size + 64] and after[at - 8:at] == want[at - 8:at], (size, n, hex(at))
+
+
+@pytest.mark.parametrize("tier", TIERS)
+def test_a_copy_between_pages_that_share_an_entry_of_the_tlb(tier):
+    """Pages 4 MiB apart: each is where the other's translation was.   Oracle: the bytes."""
+    memory = PhysicalMemory(8 << 20)
+    memory.map(0, 8 << 20, 0, 0)
+    p, data = Processor(memory, tier), random.Random(1).randbytes(9000)
+    p.flat()
+    memory.write(0x1000, h("f3 a4 f4"))
+    memory.write(0x3000 + 5, data)
+    for name, v in (("esi", 0x3005), ("edi", 0x403005), ("ecx", 9000), ("eip", 0x1000)):
+        p.set(name, v)
+    p.run(20000)
+    assert bytes(memory.ram[0x403005:0x403005 + 9000]) == data and p.get("ecx") == 0 and p.cpu.halted

@@ -163,6 +163,18 @@ def test_other_msrs(m):
     assert m.run(".byte 0x0F, 0x01, 0xFA").fault == (UD, None)
 
 
+def test_machine_checks(m):
+    """vol. 3, 15.3.1: MCG_CAP is read-only and counts the banks, here none, so no bank has registers; of MCG_STATUS there are three bits."""
+    end = m.run("rdmsr", ecx=0x179)
+    assert (end.eax, end.edx) == (0, 0) and m.run("wrmsr", ecx=0x179, eax=0, edx=0).fault == (GP, 0)
+    end = m.run("wrmsr; mov eax, 0x99; rdmsr", ecx=0x17A, eax=5, edx=0)
+    assert (end.eax, end.edx) == (5, 0)
+    assert m.run("wrmsr", ecx=0x17A, eax=8, edx=0).fault == (GP, 0) and m.run("wrmsr", ecx=0x17A, eax=0, edx=1).fault == (GP, 0)
+    assert m.run("rdmsr", ecx=0x400).fault == (GP, 0) and m.run("rdmsr", ecx=0x17B).fault == (GP, 0)
+    assert m.run("mov eax, cr4; or eax, 0x40; mov cr4, eax; mov eax, cr4").eax & 0x40
+    m.p.set("cr4", 0)
+
+
 def test_random_numbers_are_of_the_machine(m):
     """vol. 2, RDRAND: CF=1, the other flags 0.  The same seed, the same numbers."""
     runs = []
@@ -257,3 +269,51 @@ def test_long_nops(m, code):
     """vol. 2, NOP: no access to memory, whatever the operand; appendix A: 0F 18 to 0F 1F; PAUSE is a NOP."""
     end = m.run(code + b"\xcd\x80", eax=0xFFFFFFFF, ds=0)
     assert end.vector == 0x80 and end.frame[0] == CODE + len(code) + 2
+
+
+@pytest.mark.parametrize("model", models.MODELS)
+@pytest.mark.parametrize("code", [b"\x0f\x01\xc8", b"\x0f\x01\xc9"], ids=["monitor", "mwait"])
+def test_monitor_is_not_offered(model, code):
+    """vol. 2, MONITOR and MWAIT: "#UD if CPUID.01H:ECX.MONITOR[bit 3] = 0".  No model says it: HLT is how a system waits here."""
+    p = flat(model)
+    assert not cpuid(p, 1)[2] >> 3 & 1
+    p.memory.write(0x1000, code)
+    p.set("eip", 0x1000)
+    p.cpu.halted = 0
+    p.run(1)
+    assert p.faults[0] == "#UD(0x0)"
+
+
+@pytest.mark.parametrize("model", models.MODELS)
+@pytest.mark.parametrize("source", [0, 1, 0x80000000, 0x00F00800])
+def test_counts_of_zeros_are_scans_on_older_models(model, source):
+    """vol. 2, TZCNT and LZCNT: "BSF (BSR) is executed on processors that do not support" them; F3 0F BC is always one here (no BMI1)."""
+    p = flat(model)
+    if models.offered(model, False) & {"lzcnt"} and not source:
+        want = {0xBC: 0x1234, 0xBD: 32}
+    else:
+        last = source.bit_length() - 1
+        want = {0xBC: (source & -source).bit_length() - 1, 0xBD: 31 - last if "lzcnt" in models.offered(model, False) else last} if source else {0xBC: 0x1234, 0xBD: 0x1234}
+    for opcode in (0xBC, 0xBD):
+        p.memory.write(0x1000, bytes([0xF3, 0x0F, opcode, 0xC1, 0xF4]))
+        for n, v in (("eip", 0x1000), ("eax", 0x1234), ("ecx", source)):
+            p.set(n, v)
+        p.cpu.halted = 0
+        p.run(10)
+        assert p.get("eax") == want[opcode]
+
+
+@pytest.mark.parametrize("cpl, cr4, ecx", [(0, 0, 0), (0, 0, 1 << 30), (3, 0, 0), (3, S.PCE, 0), (3, S.PCE, 0xFFFFFFFF), (0, S.PCE, 40)])
+def test_rdpmc(m, cpl, cr4, ecx):
+    """vol. 2, RDPMC: "#GP(0) if the current privilege level is not 0 and the PCE flag is clear", or "if an invalid performance counter
+    index is specified": CPUID leaf 10, which says how many there are, is none of ours, and so every index is."""
+    m.p.cpu.cr4 |= cr4
+    assert m.run("rdpmc", cpl, ecx=ecx).fault == (GP, 0)
+
+
+def test_the_time_stamp_wraps(m):
+    """vol. 3, 17.17: the TSC is 64 bits.  At the edges of signed and unsigned words all tiers count on."""
+    for high, low in ((0x7FFFFFFF, 0xFFFFFFF8), (0xFFFFFFFF, 0xFFFFFFF8), (0x80000000, 0)):
+        end = m.run("wrmsr; rdtsc; mov ebx, eax; mov esi, edx; nop; rdtsc; int 0x80", eax=low, edx=high, ecx=0x10)
+        first, second = end.ebx | end.esi << 32, end.eax | end.edx << 32
+        assert 0 < (first - (high << 32 | low)) % (1 << 64) < 100 and 0 < (second - first) % (1 << 64) < 100

@@ -11,14 +11,17 @@ from protected_machine import (
     DF,
     FREE,
     GP,
+    HANDLERS,
     INT32,
     NP,
     PF,
     R_CODE,
     SS,
     STACK,
+    TASK_GATE,
     TIERS,
     TS,
+    TSS,
     TSS2,
     TSS2_SELECTOR,
     UD,
@@ -30,6 +33,8 @@ from protected_machine import (
 
 from pyv86_nb.engine import segmentation as SEG
 from pyv86_nb.engine import state as S
+from pyv86_nb.engine.exceptions import NAMES
+from pyv86_nb.engine.isa import flags as F
 
 X, Y = FREE * 8, (FREE + 1) * 8
 
@@ -161,6 +166,60 @@ def test_double_faults(m, first, second, double):
     assert end.vector == (DF if double else second), end
     if double:
         assert end.fault == (DF, 0) and end.frame[0] == CODE
+
+
+FIRST = {  # an exception at level 3, and its class in table 6-4
+    "#DE": ("xor ecx, ecx; div ecx", "contributory"), "#BR": ("bound eax, [0x30000]", "benign"), "#UD": ("ud2", "benign"),
+    "#NM": ("fninit", "benign"), "#TS": (".byte 0xCF", "contributory"), "#NP": ("mov ds, eax", "contributory"), "#SS": ("mov ss, eax", "contributory"),
+    "#GP": ("cli", "contributory"), "#PF": ("mov eax, [0x60000]", "page fault"), "#MF": ("fldz; fdiv st(0), st(0); fwait", "benign"),
+    "#AC": ("mov eax, [0x30001]", "benign"), "#XM": ("divps xmm0, xmm0", "benign")}
+SECOND = ("#GP", "#NP", "#TS", "#SS", "#PF")
+
+
+@pytest.mark.parametrize("first", FIRST)
+@pytest.mark.parametrize("second", SECOND)
+def test_each_pair(m, first, second):
+    """Table 6-5, every class of the first with every fault that a delivery can meet.  The second is tried while the first is delivered:
+    by its gate (#GP, #NP), the stack of level 0 (#TS, #SS), or the page of that stack (#PF)."""
+    table, directory = 0x41000, 0x40000
+    for i in range(256):
+        m.put(table + 4 * i, i << 12 | 7)
+    m.put(directory, table | 7)
+    m.put(table + 4 * 0x60, 0)
+    text, kind = FIRST[first]
+    flags, registers = 2, {"eax": 5}
+    m.p.cpu.cr4 |= S.OSFXSR | S.OSXMMEXCPT
+    if first in ("#NP", "#SS"):
+        m.gdt[FREE] = segment(0, 0xFFFF, W_DATA, 3, present=0)
+        registers["eax"] = X | 3
+    if first == "#TS":
+        flags |= F.NT                                    # and the link is 0
+    if first == "#AC":
+        flags |= F.AC
+    m.p.set("cr3", directory)
+    m.p.set("cr0", 0x80000031 | (8 if first == "#NM" else 0) | (0x40000 if first == "#AC" else 0))
+    m.p.cpu.fcw, m.p.cpu.mxcsr = 0x37E, 0
+    vector = next(v for v, n in NAMES.items() if n == first)
+    if second == "#GP":
+        m.idt[vector] = 0
+    elif second == "#NP":
+        m.idt[vector] = gate(8, HANDLERS, INT32, present=0)
+    elif second == "#TS":
+        m.put(TSS + 8, 0)
+    elif second == "#SS":
+        m.gdt[FREE + 1] = segment(0, 0xFFFFF, W_DATA, present=0)
+        m.put(TSS + 8, X + 8)
+    else:
+        m.put(table + 4 * (STACK[0] - 1 >> 12), 0)
+    m.idt[DF] = gate(TSS2_SELECTOR, 0, TASK_GATE)        # a task of its own: it needs nothing of what is broken
+    task(m, eip=0x9100)
+    m.put(TSS2 + 0x1C, directory)
+    m.put(TSS2 + 0x38, 0x24000)
+    m.memory.write(0x9100, b"\xf4")
+    m.run(text, 3, eflags=flags, **registers)
+    names = [f.split("(")[0] for f in m.p.faults]
+    double = kind == "contributory" and second != "#PF" or kind == "page fault"
+    assert names[:2] == [first, second] and (names[2:3] == ["#DF"]) == double, names
 
 
 def test_debug_trap_before_the_next_fault(m):

@@ -15,6 +15,7 @@ from pyv86_nb.engine.isa.rows import MAPS, parse
 from pyv86_nb.engine.isa.vector import empty, floating, hint, load_control, ordered, touch
 from pyv86_nb.engine.memory import PhysicalMemory
 from pyv86_nb.engine.processor import TIERS, Processor
+from pyv86_nb.engine.records import TO_PYTHON
 from pyv86_nb.engine.segmentation import update_mode
 
 OURS = ("rcpps", "rcpss", "rsqrtps", "rsqrtss")         # approximations: no two processors agree
@@ -202,6 +203,33 @@ def test_unmasked_exceptions(code, a, b, unmasked, flags, guests):
         for enabled, fault in ((True, "#XM(0x0)"), (False, "#UD(0x0)")):
             mxcsr, words, faults = guest.fault(bytes.fromhex(code), state, 0x1F80 & ~(mask << 7), enabled)
             assert (faults[0], mxcsr & 0x3F, words) == (fault, want, state), (guest.p.tier, hex(mxcsr))
+
+
+@pytest.mark.parametrize("row", [r for r in ROWS if r.step in (floating, ordered)][::3], ids=lambda r: f"{r.encoding} {r.name}")
+def test_unmasked_and_not_raised(row, host, guests):
+    """What is unmasked and does not happen changes nothing: the host, where all is masked, has the same result and the same flags."""
+    if NAMES_OF_LINUX.get(row.feature, row.feature) not in host.features:
+        pytest.skip(f"the host has no {row.feature}")
+    rng, compared = random.Random(row.name), 0
+    to_python = {t: int(g.p._code[0]["left_by"][TO_PYTHON]) for t, g in guests.items() if t != "python"}
+    for form in forms.forms(row):
+        for _ in range(30):
+            code, rounding = cases(rng, row, form), rng.getrandbits(2) << 13
+            open_ = rng.choice((0x0D, 0x04, 0x09, 0x2D, 0x3F & ~0x10, 0x01))                # of IE DE ZE OE PE
+            xmm = struct.unpack("<16Q", b"".join(float_values(rng, 16) for _ in range(8)))
+            state = (np.array(xmm, np.uint64).reshape(8, 2).tolist(), [*struct.unpack("<8Q", lane_values(rng, 64))],
+                     [*struct.unpack("<4I", lane_values(rng, 16))], float_values(rng, MEMORY))
+            want = host.run(code, *state, 0x1F80 | rounding)
+            if want[4] & open_:
+                continue
+            compared += 1
+            mxcsr = 0x1F80 & ~(open_ << 7) | rounding
+            want = (*want[:4], mxcsr | want[4] & 0x3F, *want[5:])
+            for tier, guest in guests.items():
+                got = guest.run(code, *state, mxcsr)
+                assert got == want, (tier, code.hex(), hex(mxcsr), [(a, b) for a, b in zip(got, want, strict=True) if a != b], state)
+    assert compared
+    assert {t: int(guests[t].p._code[0]["left_by"][TO_PYTHON]) for t in to_python} == to_python, "in the handlers, not by the plain reader"
 
 
 def test_found_before_hides_what_comes_after(guests):

@@ -3,6 +3,7 @@ import pytest
 from protected_machine import (
     CODE,
     CODE_OF,
+    CONFORM,
     DATA,
     DATA_OF,
     DB,
@@ -13,6 +14,8 @@ from protected_machine import (
     LDT_SELECTOR,
     LDT_TYPE,
     NP,
+    R_DATA,
+    SS,
     STACK,
     TASK_GATE,
     TIERS,
@@ -33,9 +36,10 @@ from protected_machine import (
     segment,
 )
 
+from pyv86_nb.engine.exceptions import NAMES
 from pyv86_nb.engine.isa import flags as F
 
-THERE, X = 0x14000, FREE * 8                            # code of the other task
+THERE, X, TSS3 = 0x14000, FREE * 8, 0x3A00              # code of the other task; a third task's state
 OLD, NEW = TSS_SELECTOR >> 3, TSS2_SELECTOR >> 3
 SEGMENTS = "es", "cs", "ss", "ds", "fs", "gs"
 GENERAL = "eax", "ecx", "edx", "ebx", "esp", "ebp", "esi", "edi"
@@ -158,6 +162,57 @@ def test_bad_new_state(m, changes, fault):
     m.run(far("jmp", TSS2_SELECTOR))
     assert m.p.faults[0] == f"{ {TS: '#TS', NP: '#NP', GP: '#GP'}[vector]}({fault[1]:#x})"
     assert m.word(TSS2 + 0x20) == THERE, "saved again as the state of the new task"
+
+
+Y, Z = X + 8, X + 16
+CONDITIONS = [  # what is wrong with the new task; the descriptors; the exception and what its error code names
+    ("LDT selector beyond the GDT", {"ldt": 0x400}, {}, (TS, 0x400)), ("LDT selector of the LDT", {"ldt": 4}, {}, (TS, 4)),
+    ("LDT is none", {"ldt": X}, {0: segment(0, 0xFFF, W_DATA)}, (TS, X)),
+    ("LDT not present", {"ldt": X}, {0: segment(LDT, 0xFF, LDT_TYPE, present=0)}, (TS, X)),
+    ("CS null", {"cs": 0}, {}, (TS, 0)), ("CS beyond the GDT", {"cs": 0x400}, {}, (TS, 0x400)), ("CS is data", {"cs": 0x10}, {}, (TS, 0x10)),
+    ("CS, DPL above RPL", {"cs": X}, {0: segment(0, 0xFFFFF, X_CODE, 3)}, (TS, X)), ("CS, DPL below RPL", {"cs": X | 3}, {0: segment(0, 0xFFFFF, X_CODE)}, (TS, X)),
+    ("conforming CS, DPL above RPL", {"cs": X | 1}, {0: segment(0, 0xFFFFF, X_CODE | CONFORM, 2)}, (TS, X)),
+    ("CS not present", {"cs": X}, {0: segment(0, 0xFFFFF, X_CODE, present=0)}, (NP, X)),
+    ("SS null", {"ss": 0}, {}, (TS, 0)), ("SS beyond the GDT", {"ss": 0x400}, {}, (TS, 0x400)), ("SS is code", {"ss": 0x08}, {}, (TS, 0x08)),
+    ("SS not writable", {"ss": X}, {0: segment(0, 0xFFFFF, R_DATA)}, (TS, X)), ("SS, RPL is not CPL", {"ss": 0x13}, {}, (TS, 0x10)),
+    ("SS, DPL is not CPL", {"ss": X}, {0: segment(0, 0xFFFFF, W_DATA, 3)}, (TS, X)),
+    ("SS not present", {"ss": X}, {0: segment(0, 0xFFFFF, W_DATA, present=0)}, (SS, X)),
+    *((f"{s} {why}", {s: selector}, given, fault) for s in ("es", "ds", "fs", "gs") for why, selector, given, fault in (
+        ("beyond the GDT", 0x400, {}, (TS, 0x400)), ("is a TSS", TSS_SELECTOR, {}, (TS, TSS_SELECTOR)),
+        ("is not readable", Y, {1: segment(0, 0xFFFFF, X_CODE)}, (TS, Y)), ("not present", Y, {1: segment(0, 0xFFFFF, W_DATA, present=0)}, (NP, Y)))),
+    *((f"{s}, DPL below {what}", {"cs": CODE_OF[3], "ss": DATA_OF[3], "es": DATA_OF[3], "ds": DATA_OF[3], s: selector}, {}, (TS, 0x10))
+      for s in ("es", "ds", "fs", "gs") for what, selector in (("CPL", 0x10), ("RPL", 0x13))),
+    ("EIP beyond the limit", {"cs": X, "eip": THERE}, {0: segment(0, 0xFFF, X_CODE)}, (GP, 0)),
+]
+
+
+@pytest.mark.parametrize("changes, descriptors, fault", [c[1:] for c in CONDITIONS], ids=[c[0] for c in CONDITIONS])
+@pytest.mark.parametrize("verb", ["jmp", "call", "int", "exception", "iret"])
+def test_table_of_conditions(m, verb, changes, descriptors, fault):
+    """Table 8-1 (7-1), conditions 5 to 18, in each way to switch: a fault of the new task, with its selector; EXT where an event leads there."""
+    for n, d in descriptors.items():
+        m.gdt[FREE + n] = d
+    task(m, **changes)
+    if verb == "iret":
+        m.gdt[NEW] = segment(TSS2, 0x67, TSS32_BUSY, big=0)
+        m.put(TSS, TSS2_SELECTOR)
+    m.gdt[FREE + 8] = segment(TSS3, 0x67, TSS32, big=0)
+    for v in (TS, NP, SS, GP):                          # a task of its own sees it, whatever state the new one is in
+        m.idt[v] = gate(X + 64, 0, TASK_GATE)
+    m.memory.write(TSS3, m.memory.read(TSS2, 0x68))
+    clean = dict(zip(SEGMENTS, (0x10, 8, 0x10, 0x10, 0, 0), strict=True))
+    m.put(TSS3 + 0x20, CODE + 0x800, 2)
+    m.put(TSS3 + 0x48, *(clean[n] for n in SEGMENTS), 0)
+    m.put(TSS3 + 0x38, STACK[0] - 0x1000)
+    m.memory.write(CODE + 0x800, b"\xf4")
+    m.idt[0x30] = m.idt[UD] = gate(TSS2_SELECTOR, 0, TASK_GATE)
+    code = {"int": b"\xcd\x30", "exception": b"\x0f\x0b", "iret": b"\xcf"}.get(verb) or far(verb, TSS2_SELECTOR)
+    end = m.run(code, eflags=F.NT | 2 if verb == "iret" else 2)
+    external = 1 if verb == "exception" else 0
+    assert end.eip == CODE + 0x801 and m.p.faults[-1] == f"{NAMES[fault[0]]}({fault[1] | external:#x})"
+    assert m.word(end.esp) == fault[1] | external and end.tr == X + 64
+    assert m.word(TSS3, 2) == TSS2_SELECTOR, "the task that faulted is the new one"
+    assert m.word(TSS2 + 0x20) == changes.get("eip", THERE), "of which nothing has run"
 
 
 def test_outer_task(m):

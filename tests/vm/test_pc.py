@@ -302,3 +302,31 @@ def test_memory_shows_the_display_as_the_processor_would_read_it():
         assert (vm.snapshot().arrays["board"] == before.arrays["board"]).all(), "looking has changed a chip"
         vm.memory[0xB8000:0xB8004] = b"H\x1ei\x1e"
         assert text(vm).startswith("Hi")
+
+
+def test_the_mouse_speaks_in_packets(seabios):
+    """Moves, clicks and wheel in the order they were asked for.   IntelliMouse: after the rates 200, 100, 80 packets have a fourth byte."""
+    with VM("4M") as vm:
+        vm.run(seconds=1)
+        out = lambda port, v: vm._machine.board.write(port, v)
+
+        def got():
+            said = []
+            for _ in range(200):
+                vm.run(seconds=0.001)
+                if vm._machine.board.read(0x64) & 0x21 == 0x21: said.append(vm._machine.board.read(0x60))
+            return bytes(said)
+
+        out(0x64, 0x60), out(0x60, 0x00)                                       # both devices on, nobody interrupts
+        for v in (0xF3, 200, 0xF3, 100, 0xF3, 80, 0xF4):
+            out(0x64, 0xD4), out(0x60, v)
+            assert got() == b"\xFA"
+        vm.mouse.move(5, 7), vm.mouse.press("right"), vm.mouse.move(-2, 0), vm.mouse.release("right"), vm.mouse.wheel(-2), vm.mouse.click()
+        packets = list(zip(*[iter(got())] * 4, strict=True))
+        buttons = [p[0] & 7 for p in packets]
+        assert [b for i, b in enumerate(buttons) if b != ([0] + buttons)[i]] == [2, 0, 1, 0]
+        signed = lambda v: v - 256 if v > 127 else v
+        assert sum(signed(p[1]) for p in packets) == 3 and sum(signed(p[2]) for p in packets) == -7 and sum(signed(p[3]) for p in packets) == -2
+        assert next(i for i, p in enumerate(packets) if signed(p[3])) >= max(i for i, p in enumerate(packets) if p[0] & 2)
+        for wrong in (lambda: vm.mouse.wheel(1.5), lambda: vm.mouse.wheel(300), lambda: vm.mouse.press("thumb")):
+            with pytest.raises(ValueError, match="wheel|press"): wrong()

@@ -75,7 +75,7 @@ def sse42():
 def strings():
     for opcode, name in enumerate(("pcmpestrm", "pcmpestri", "pcmpistrm", "pcmpistri"), 0x60):
         yield sse(f"66 0F 3A {opcode:02X} /r", name, "V W Ib", None, step=string, writes="all", aligned=False, feature="sse4_2", host=name,
-                  host_feature="sse4.2", patched=True)
+                  host_feature="sse4.2")
 
 
 def ciphers():

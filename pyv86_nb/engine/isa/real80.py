@@ -335,7 +335,8 @@ def square_root(m, e, fcw):
     quotient = -1
     if high != -1:
         quotient, _ = divide_pair(high, low, root)
-    root = lsr(root, 1) + lsr(quotient, 1) + (root & quotient & 1) | LOWEST    # Newton's step: the root, or one above it
+    half = lsr(root, 1) + (root & quotient & 1)
+    root = plus(half, lsr(quotient, 1)) | LOWEST        # Newton's step: the root, or one above it
     if less_pairs(high, low, umulh(root, root), times(root, root)):
         root = minus(root, 1)
     rest_high, rest_low = subtract_pairs(high, low, umulh(root, root), times(root, root))

@@ -39,8 +39,7 @@ class Row:
     at_edi: bool = False          # the operand in memory is at DS:EDI
     host: str = ""                # the instruction of x86-64 hosts that does it,
     host_feature: str = "sse2"    # of those that have this,
-    patched: bool = False         # and that has an immediate, patched in: the native tier's alone
-    before: Callable | None = None                      # and what is done to its operands
+    before: Callable | None = None                      # what is done to its operands
     after: Callable | None = None                       # and to its result, so that it needs no immediate
 
 

@@ -5,7 +5,7 @@ A machine offers, beside what steps.py asks for:
     at                  memory of so many bits at t, probed; a misaligned operand of 16 bytes leaves the step
     load_wide store_wide
     meant               the row's meaning of its operands
-    begin_floating      leave the step unless results may be computed here
+    begin_floating      leave the step unless results may be computed here;  end_floating: or if they raise what is unmasked
     floating            the result of a row's arithmetic; mxcsr, load_mxcsr: the register
 
 Operand codes, as SDM vol. 2, appendix A has them: V the XMM register of ModRM.reg, W an XMM register or memory, U an XMM register
@@ -81,6 +81,7 @@ def floating(m, f):
     if row.before:
         a, b = row.before(a, b, m.imm(8))
     r = m.floating(f, None if row.low else a, b)
+    m.end_floating()
     if row.after:
         r = row.after(r, m.imm(8))
     if row.low:
@@ -137,6 +138,7 @@ def ordered(m, f):
     m.begin_floating()
     b = source(m, f, f.row.operands[1], f.row.bits)
     zf, pf, cf = m.floating(f, m.rd_wide("ra", f.row.bits), b)
+    m.end_floating()
     m.set_flags(*F.of_order(zf, pf, cf))
 
 
