@@ -61,10 +61,12 @@ REG0, TMP_WORD, RECORD_SIZE = S.offset("reg"), S.TMP, RECORD.itemsize
 TLB, HALF = S.offset("tlb"), S.TLB_SIZE * S.TLB.itemsize
 BASE0, READ0, WRITE0 = (S.offset("segment", f) for f in ("base", "read", "write"))
 
+XCHG_BYTES, = (i for i, r in enumerate(OPCODES) if r.encoding == "86 /r")
 XCHG_EAX, = (i for i, r in enumerate(OPCODES) if r.encoding == "90+r")
 POP_EV, = (i for i, r in enumerate(OPCODES) if r.encoding == "8F /0")
 MOV_SEGMENT_R, MOV_SEGMENT_M = SPECIAL_NAMES.index("mov_segment_r"), SPECIAL_NAMES.index("mov_segment_m")
 POP_SEGMENT = SPECIAL_NAMES.index("pop_segment16_16")                     # then 16_32, 32_16, 32_32
+SWAP_HALVES = SPECIAL_NAMES.index("swap_halves")
 SETTLE, FORGET = SPECIAL_NAMES.index("settle"), SPECIAL_NAMES.index("forget")
 LOAD_FAR, CLI = SPECIAL_NAMES.index("load_far_pointer"), SPECIAL_NAMES.index("cli")
 MOV_SEGMENT_KERNEL, POP_SEGMENT_KERNEL, LOAD_FAR_KERNEL, CLI_KERNEL = (
@@ -157,7 +159,9 @@ def put(t, k, sid, d, left, imm, ra, rb, target):
     stores_a, stores_b = moves & (T_TO_RA | U_TO_RA), moves & U_TO_RB
     if (stores_a and stores_b and ra == rb and d[D.WI] == 0) or (
             (stores_a and ra < 8 and moves >> WRITES_SHIFT + ra & 1) or (stores_b and rb < 8 and moves >> WRITES_SHIFT + rb & 1)):
-        return put_one(t, k, t.special[TO_PYTHON], d, left, 0, 0, 0, 0)    # XCHG AL, AH; POP ESP: two halves of one, for the plain reader
+        if d[D.ROW] == XCHG_BYTES and d[D.DK] != d[D.SK]:                  # XCHG AL, AH
+            return put(t, k, t.special[SWAP_HALVES], d, left, 0, ra, 0, 0)
+        return put_one(t, k, t.special[TO_PYTHON], d, left, 0, 0, 0, 0)    # XADD AL, AH; POP ESP: two halves of one, for the plain reader
     both = moves & RB_TO_U and ra == rb                 # one register for two: only one of them may be written, and not through both names
     in_t = moves & USES_T != 0
     names = 0
@@ -505,20 +509,22 @@ def plan_block(cpu, t, n, eip, after_last):
 
 @kernel
 def settled(t, begun, k, open_):
-    """Before an instruction that asks for flags, those put off are made up for; before one that sets them, forgotten.
+    """Before an instruction that asks for flags, those put off are made up for; behind one that sets them, forgotten.
     Answers whether some may be put off behind it, and how many handlers there are.  `open_`: the same, before it."""
     what = 0
     for j in range(begun, k):
         what |= t.moves[t.plan[j].sid]
     if what & (ASKS_FLAGS | SETS_FLAGS) == 0 or not open_:
         return open_ or what & PUTS_OFF != 0, k
+    if what & ASKS_FLAGS == 0:                          # behind it, for it may fault
+        return False, put_one(t, k, t.special[FORGET], t.d[0], 0, 0, 0, 0, 0)
     for j in range(k, begun, -1):
         t.plan[j] = t.plan[j - 1]
         if t.plan[j].local:
             t.plan[j].local += 1
     q = t.plan[begun]
     left, eip, row = q.left, q.eip, q.row
-    put_one(t, begun, t.special[SETTLE if what & ASKS_FLAGS else FORGET], t.d[0], left, 0, 0, 0, 0)
+    put_one(t, begun, t.special[SETTLE], t.d[0], left, 0, 0, 0, 0)
     q.eip, q.row = eip, row
     return False, k + 1
 

@@ -185,6 +185,12 @@ def head(m):
     m.next()
 
 
+def swap_halves(m):
+    """XCHG of the two bytes of one register."""
+    steps.swap_halves(m)
+    m.next()
+
+
 def settle(m):
     """The flags that have been put off, if they have."""
     before = m.flags()
@@ -274,7 +280,7 @@ SPECIAL = {
     **{f"mov_segment_{k}": simple_form(steps.mov_segment, 16, src=k) for k in "rm"},
     **{f"pop_segment{w}_{k}": simple_form(steps.pop_segment, w, k) for w in (16, 32) for k in (16, 32)},
     "load_far_pointer": simple_form(steps.load_far_pointer, 16), "cli": simple_form(steps.cli, 32),
-    "settle": settle, "forget": forget,
+    "swap_halves": swap_halves, "settle": settle, "forget": forget,
     **{f"{t}_from_{r}": move(t, r) for t in "tu" for r in range(9)}, **{f"{t}_to_{r}": move(t, r, True) for t in "tu" for r in range(9)},
     **{e: cold(e) for e in EXITS}}
 SPECIAL_NAMES = tuple(SPECIAL)
