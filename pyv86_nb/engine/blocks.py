@@ -156,11 +156,12 @@ def put(t, k, sid, d, left, imm, ra, rb, target):
     moves = t.moves[sid]
     if moves & OPERANDS == 0:
         return put_one(t, k, sid, d, left, imm, ra, rb, target)
+    if d[D.ROW] == XCHG_BYTES and ra == rb and d[D.DK] != D.MEMORY and d[D.DK] != d[D.SK]:
+        sid = t.special[SWAP_HALVES]                    # XCHG AL, AH
+        moves = t.moves[sid]
     stores_a, stores_b = moves & (T_TO_RA | U_TO_RA), moves & U_TO_RB
     if (stores_a and stores_b and ra == rb and d[D.WI] == 0) or (
             (stores_a and ra < 8 and moves >> WRITES_SHIFT + ra & 1) or (stores_b and rb < 8 and moves >> WRITES_SHIFT + rb & 1)):
-        if d[D.ROW] == XCHG_BYTES and d[D.DK] != d[D.SK]:                  # XCHG AL, AH
-            return put(t, k, t.special[SWAP_HALVES], d, left, 0, ra, 0, 0)
         return put_one(t, k, t.special[TO_PYTHON], d, left, 0, 0, 0, 0)    # XADD AL, AH; POP ESP: two halves of one, for the plain reader
     both = moves & RB_TO_U and ra == rb                 # one register for two: only one of them may be written, and not through both names
     in_t = moves & USES_T != 0
