@@ -2,7 +2,8 @@
 
 Both ways of refreshing are measured in the same kernel, on the same page, with the same pictures; CPU is `time.thread_time()` of the thread that
 looks, compares, encodes and sends.  A key's way ends when a thread that looks at the trace's ring a thousand times a second sees the raise of
-IRQ1, so up to 1 ms of it is the looking.  (It reads the ring itself: `vm.trace.irq` would stop the machine between two slices for each look.)  Needs chromium and playwright, as tests/browser does.
+IRQ1, so up to 1 ms of it is the looking.  (It reads the ring itself: `vm.trace.irq` would stop the machine between two slices
+for each look.)  Needs chromium and playwright, as tests/browser does.
 """
 
 from __future__ import annotations

@@ -68,16 +68,30 @@ def view_state(machine: Any) -> dict[str, Any]:
     dict
         "mode" always.  Text: "cells" uint16 (rows, columns), attribute << 8 | character; "font" uint8 (256 or 512, h, w) of 0 and 1;
         "font_version" (another font has another); "palette" uint8 (16, 3); "cursor" (row, column, first line, last line, visible);
-        "blink"; "cell" (w, h).  Graphics and blank: "rgb" uint8 (h, w, 3), or "indices" uint8 (h, w) with "palette" uint8 (256, 3).
+        "blink"; "cell" (w, h).  Graphics with a palette: "indices" uint8 (h, w), "palette" uint8 (16 or 256, 3).  Other graphics: "raw" uint8
+        (h, w, bytes of a pixel), "bpp", and "colours", a function from a piece of raw to its RGB, because to convert all of a large
+        picture takes longer than the machine should wait.  Blank: "rgb" uint8 (h, w, 3).
     """
     vga = machine.vga
     if vga is None:
         return {"mode": "no video card", "indices": np.zeros(DARK[::-1], np.uint8), "palette": np.zeros((256, 3), np.uint8)}
     cells = video.text_cells(vga)
     if cells.size == 0:
-        return {"mode": str(video.mode(vga)), "rgb": video.image(vga)}
+        return graphics_state(vga)
     font, cursor = np.ascontiguousarray(video.font(vga), np.uint8), video.cursor(vga)
     return {
         "mode": str(video.mode(vga)), "cells": cells, "font": font, "font_version": zlib.crc32(font.tobytes()), "palette": video.palette16(vga),
         "cursor": (cursor.row, cursor.column, cursor.top, cursor.bottom, bool(cursor.enabled and cursor.row >= 0)),
         "blink": bool(vga.attr[0x10] & 8), "cell": (font.shape[2], font.shape[1])}
+
+
+def graphics_state(vga: Any) -> dict[str, Any]:
+    """`view_state` of what is no text.  Arrays are copies: the machine goes on."""
+    name = str(video.mode(vga))
+    if not video.shown(vga):
+        return {"mode": name, "rgb": video.image(vga)}
+    picture = video.indexed(vga)
+    if picture is not None:
+        return {"mode": name, "indices": np.array(picture[0]), "palette": picture[1]}
+    raw, bpp = np.array(video.linear(vga)), int(vga.bpp)
+    return {"mode": name, "raw": raw.reshape(len(raw), vga.xres, -1), "bpp": bpp, "colours": lambda part: video.colours(part, bpp)}

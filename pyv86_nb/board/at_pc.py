@@ -192,15 +192,15 @@ def at_pc(memory: Any = None, *, fda: str | None = "1.44M", fdb: str | None = No
     b.controllers, b.local = [(p1, 0), (p2, 8)], interrupts
     window = b.region(vga.WINDOW, display)
     b.local_apic, io_apic = b.region(lapic.BASE, interrupts, "local"), b.region(apic.BASE, interrupts, "io")
-    moving = [b.region(0, blk, "registers") for blk, _ in b.virtio]
+    moving = [{at: b.region(0, blk, name) for at, name in blk.WINDOWS.items()} for blk, _ in b.virtio]
     timers = b.region(hpet.BASE, precise, "registers")
     if memory is not None:
         primary.memory = secondary.memory = memory
         floppy.dma = Channel(d1, 2, memory, through=(d2, 0))
         b.memory_map = MemoryMap(memory, host, bios, vga_bios, display, picture, window)
-        for (blk, function), region in zip(b.virtio, moving, strict=True):
+        for (blk, function), regions in zip(b.virtio, moving, strict=True):
             blk.memory = memory
-            b.memory_map.bar(function, 4, region)
+            for at, region in regions.items(): b.memory_map.bar(function, 4, region, at, 4096)
         b.memory_map.window(apic.BASE, 4096, io_apic)
         b.memory_map.window(hpet.BASE, 4096, timers)
     b.power_on()

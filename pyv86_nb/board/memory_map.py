@@ -50,9 +50,9 @@ class MemoryMap:
         self.windows = {b: w for b, w in self.windows.items() if w[2] != region}
         if base is not None: self.windows[base] = length, "device", region, None
 
-    def bar(self, function, n, region):
-        """Base address register n of a PCI function is a device window."""
-        self.bars.append((function, n, region))
+    def bar(self, function, n, region, at=0, length=None):
+        """Base address register n of a PCI function, or `length` bytes of it from `at` on, is a device window."""
+        self.bars.append((function, n, region, at, length or max(function.header.bars[n].size, 4096)))
 
     def remap(self):
         """Make the memory map what the chips say now."""
@@ -95,8 +95,8 @@ class MemoryMap:
         if f:
             if f.bar(0) is not None: out[f.bar(0)] = self.vga.vram_bytes, "memory", self.vram_at, self.vram_at
             if f.rom() is not None: out[f.rom()] = VGA_ROM_BYTES, "memory", self.rom_at, None
-        for function, n, region in self.bars:
+        for function, n, region, at, length in self.bars:
             base = function.bar(n)
-            if base is not None: out[base] = max(function.header.bars[n].size, 4096), "device", region, None
+            if base is not None: out[base + at] = length, "device", region, None
         limit = TOP - pages(self.bios_bytes)
         return {b: p for b, p in out.items() if b % 4096 == 0 and self.memory.ram_bytes <= b and b + p[0] <= limit}

@@ -14,7 +14,7 @@ It answers at most 64 requests and 4 MiB at a time, the rest at its next deadlin
 that says so much more than fits, is a driver's mistake: NEEDS RESET, and the queue rests.  Descriptors that lie where no memory is read
 as FFh, writes there vanish.
 
-Nothing here is compiled: a request costs two accesses, whatever its size.
+A request costs two accesses, whatever its size: the notification and the ISR status.  Those two are compiled, in the modern interface.
 
 Not emulated: indirect descriptors, event index, MSI-X, the configuration access capability, discard, multi-queue.
 """
@@ -22,7 +22,7 @@ from __future__ import annotations
 
 import struct
 
-from .chip import Chip, bytewise, deadline, field, keep, memory_reads, memory_writes, pin_out
+from .chip import Chip, bytewise, deadline, field, keep, kernel, memory_reads, memory_writes, pin_out
 from .pci import BUS_MASTER, COMMAND, IO, Bar, Header
 
 QUEUE_SIZE, SECTOR = 256, 512
@@ -56,8 +56,21 @@ LEGACY_FIELDS = ((0, 4, "low_features"), (4, 4, "driver_low"), (8, 4, "frame"), 
                  (18, 1, "status"), (19, 1, "isr"))
 
 
+@kernel
+def take_isr(v):
+    """Reading it takes the interrupt away."""
+    isr = v.isr
+    v.isr, v.INTA = 0, 0
+    return isr
+
+
+@kernel
+def soon(v, now): return now + max(v.ips * WORK_US // 1_000_000, 1)
+
+
 class VirtioBlk(Chip):
     """virtio block device"""
+    WINDOWS = {COMMON: "registers", ISR: "isr", DEVICE: "device", NOTIFY: "notification"}      # of BAR 4, a page each
     ips = field(63, "ticks per guest second", reset=keep(0))
     INTA = pin_out("interrupt request, level")
     master = field(1, "bus master enable, as the board last took it from configuration space")
@@ -130,7 +143,7 @@ class VirtioBlk(Chip):
             case "driver_low": self.driver_features = v
             case "frame":
                 if self.queue == 0: self.legacy_queue(v << 12)
-            case "notify": self.work = self.soon(now)
+            case "notify": self.work = soon(self, now)
             case "queue_size":
                 if self.queue == 0 and 0 < v <= QUEUE_SIZE and not v & v - 1: self.queue_size = v
             case "queue_enable":
@@ -145,25 +158,18 @@ class VirtioBlk(Chip):
         self.queue_enable, self.descriptors, self.available = int(at != 0), at, at + 16 * QUEUE_SIZE
         self.used = at + 16 * QUEUE_SIZE + 6 + 2 * QUEUE_SIZE + 4095 & ~4095
 
-    def soon(self, now: int) -> int: return now + max(self.ips * WORK_US // 1_000_000, 1)
-
     def forget(self) -> None:
         """Device reset, by writing 0 to the status."""
         master = self.master
         self.reset()
         self.master = master
 
-    def take_isr(self) -> int:
-        """Reading it takes the interrupt away."""
-        v, self.isr, self.INTA = self.isr, 0, 0
-        return v
-
     def interrupt(self) -> None: self.isr, self.INTA = 1, 1
 
     # THE LEGACY INTERFACE, byte by byte
     def legacy(self, i: int) -> int:
         if i >= 20: return self.configuration()[i - 20]
-        if i == 19: return self.take_isr()
+        if i == 19: return take_isr(self)
         at, _, name = next(f for f in LEGACY_FIELDS if f[0] <= i < f[0] + f[1])
         v = QUEUE_SIZE if name == "queue_size" and self.queue == 0 else self.value(name)
         return v >> 8 * (i - at) & 0xFF
@@ -179,22 +185,33 @@ class VirtioBlk(Chip):
     # THE MODERN INTERFACE
     @memory_reads("registers")
     def get(self, address, size, now):
-        at = address & 0x3FFF
-        if at < ISR: raw = b"".join(self.value(name).to_bytes(n, "little") for _, n, name in COMMON_FIELDS)
-        elif at < DEVICE: return self.take_isr() if at == ISR else 0
-        elif at < NOTIFY: raw = self.configuration()
-        else: return 0
-        return int.from_bytes(raw[at & 0xFFF:(at & 0xFFF) + size], "little")
+        raw = b"".join(self.value(name).to_bytes(n, "little") for _, n, name in COMMON_FIELDS)
+        return int.from_bytes(raw[address & 0xFFF:(address & 0xFFF) + size], "little")
 
     @memory_writes("registers")
     def set(self, address, size, v, now):
-        at, end = address & 0x3FFF, (address & 0x3FFF) + size
-        if at >= NOTIFY: self.work = self.soon(now)
+        at, end = address & 0xFFF, (address & 0xFFF) + size
         for first, n, name in COMMON_FIELDS:
             if at >= first + n or end <= first: continue
             raw = bytearray(self.value(name).to_bytes(n, "little"))
             for i in range(max(at, first), min(end, first + n)): raw[i - first] = v >> 8 * (i - at) & 0xFF
             self.put(name, int.from_bytes(raw, "little"), now)
+
+    @memory_reads("device", "configuration of the device")
+    def get_configuration(self, address, size, now):
+        return int.from_bytes(self.configuration()[address & 0xFFF:(address & 0xFFF) + size], "little")
+
+    @memory_reads("isr", "ISR status")
+    @kernel
+    def get_isr(v, address, size, now): return take_isr(v) if address & 0xFFF == 0 else 0
+
+    @memory_reads("notification", "nothing")
+    @kernel
+    def get_notification(v, address, size, now): return 0
+
+    @memory_writes("notification", "queue notify")
+    @kernel
+    def notify(v, address, size, value, now): v.work = soon(v, now)
 
     # THE QUEUE
     @work.due
@@ -214,7 +231,7 @@ class VirtioBlk(Chip):
             self.write(self.used + 2, struct.pack("<H", self.done))
             served, moved = served + 1, moved + sum(d[1] for d in chain)
         if served and not flags & NO_INTERRUPT: self.interrupt()
-        if self.seen != ahead: self.work = self.soon(now)
+        if self.seen != ahead: self.work = soon(self, now)
 
     def broken(self) -> None:
         self.status |= NEEDS_RESET

@@ -27,11 +27,21 @@ def set_a20(cpu, level):
 
 
 @kernel
+def look_for_nmi(cpu, pins):
+    """An edge; one is kept while another is being handled (6.7.1)."""
+    if pins >> NMI & 1 == 0:
+        cpu.nmi_pending &= ~SEEN
+    elif cpu.nmi_pending & SEEN == 0:
+        cpu.nmi_pending = SEEN | WAITS
+
+
+@kernel
 def attend(cpu):
     """GO_ON with a budget, or why the run is over."""
     while True:
         cpu.attention = 0
         now = cpu.end - cpu.budget
+        look_for_nmi(cpu, io(cpu, PIN, 0, 0, 0))        # a pulse may be over when an exception has taken its time
         if io(cpu, ADVANCE, now, 0, 0) == PYTHON:
             return PYTHON_DUE
         pins = io(cpu, PIN, 0, 0, 0)
@@ -42,10 +52,7 @@ def attend(cpu):
         if pins >> POWEROFF & 1:
             return SHUTDOWN
         set_a20(cpu, pins >> A20M & 1)
-        if pins >> NMI & 1 == 0:
-            cpu.nmi_pending &= ~SEEN
-        elif cpu.nmi_pending & SEEN == 0:
-            cpu.nmi_pending = SEEN | WAITS              # an edge; one is kept while another is being handled (6.7.1)
+        look_for_nmi(cpu, pins)
         nmi = cpu.nmi_pending & WAITS and cpu.nmi_masked == 0
         waiting = pins >> INTR & 1 and cpu.eflags & F.IF
         if cpu.shadow and not (waiting or nmi) and cpu.mode & S.BREAKS == 0:

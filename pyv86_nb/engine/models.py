@@ -15,23 +15,23 @@ from . import state as S
 A, B, C, D = range(4)
 FEATURES = {
     **{n: (1, D, b) for n, b in dict(
-        fpu=0, vme=1, de=2, pse=3, tsc=4, msr=5, pae=6, cx8=8, apic=9, sep=11, mtrr=12, pge=13, cmov=15, pat=16, pse36=17, clfsh=19,
+        fpu=0, vme=1, de=2, pse=3, tsc=4, msr=5, pae=6, mce=7, cx8=8, apic=9, sep=11, mtrr=12, pge=13, mca=14, cmov=15, pat=16, pse36=17, clfsh=19,
         mmx=23, fxsr=24, sse=25, sse2=26).items()},
     **{n: (1, C, b) for n, b in dict(
         sse3=0, pclmulqdq=1, ssse3=9, sse4_1=19, sse4_2=20, movbe=22, popcnt=23, tsc_deadline=24, aes=25, rdrand=30).items()},
     **{n: (7, B, b) for n, b in dict(smep=7, rdseed=18, smap=20).items()}, "umip": (7, C, 2), "arch_capabilities": (7, D, 29),
     "nx": (0x80000001, D, 20), "rdtscp": (0x80000001, D, 27), "lzcnt": (0x80000001, C, 5), "p6": (0, 0, 0)}
 OFFERS = {n: 1 << i for i, n in enumerate(FEATURES)}
-FPU, SEP, MTRR, PAT, NX, APIC, RDTSCP, ARCH_CAPABILITIES, P6, TSC_DEADLINE = (
-    OFFERS[n] for n in ("fpu", "sep", "mtrr", "pat", "nx", "apic", "rdtscp", "arch_capabilities", "p6", "tsc_deadline"))
+FPU, SEP, MTRR, PAT, NX, APIC, RDTSCP, ARCH_CAPABILITIES, P6, TSC_DEADLINE, MCA = (
+    OFFERS[n] for n in ("fpu", "sep", "mtrr", "pat", "nx", "apic", "rdtscp", "arch_capabilities", "p6", "tsc_deadline", "mca"))
 
-WORKS = set("fpu fxsr vme de pse tsc msr pae cx8 apic sep mtrr pge cmov pat pse36 p6 movbe popcnt rdrand rdseed smep smap umip "
+WORKS = set("fpu fxsr vme de pse tsc msr pae mce mca cx8 apic sep mtrr pge cmov pat pse36 p6 movbe popcnt rdrand rdseed smep smap umip "
             "arch_capabilities nx rdtscp lzcnt tsc_deadline mmx sse sse2 sse3 clfsh ssse3 sse4_1 aes pclmulqdq sse4_2".split())
 
 PENTIUM = "fpu vme de pse tsc msr cx8 apic"
-PENTIUM3 = PENTIUM + " pae sep mtrr pge cmov pat pse36 mmx fxsr sse p6"
+PENTIUM3 = PENTIUM + " pae mce mca sep mtrr pge cmov pat pse36 mmx fxsr sse p6"
 PENTIUM4 = PENTIUM3 + " clfsh sse2 sse3 nx"
-CR4 = {"vme": S.VME | S.PVI, "tsc": S.TSD, "de": S.DE, "pse": S.PSE, "pae": S.PAE, "pge": S.PGE, "fxsr": S.OSFXSR, "sse": S.OSXMMEXCPT,
+CR4 = {"vme": S.VME | S.PVI, "tsc": S.TSD, "de": S.DE, "pse": S.PSE, "pae": S.PAE, "pge": S.PGE, "mce": S.MCE, "fxsr": S.OSFXSR, "sse": S.OSXMMEXCPT,
        "umip": S.UMIP, "p6": S.PCE, "smep": S.SMEP, "smap": S.SMAP}
 
 

@@ -1,7 +1,8 @@
 """Identification and model-specific registers: CPUID, RDMSR, WRMSR, RDTSC, SYSENTER.   SDM vol. 2, and vol. 4 for the registers.
 
-Memory types (MTRR, PAT) are kept and checked and change nothing: there are no caches.  An MSR that is not here is #GP(0).
-Not here: machine checks, performance counters, DEBUGCTL.
+Memory types (MTRR, PAT) are kept and checked and change nothing: there are no caches.  The machine-check architecture (vol. 3, 15.3) has no
+banks, for nothing here can fail.  An MSR that is not here is #GP(0).
+Not here: performance counters, DEBUGCTL.
 """
 from numba.extending import register_jitable as kernel
 
@@ -10,7 +11,7 @@ from .exceptions import GP, UD, fault
 from .isa import flags as F
 from .isa.wide import minus, plus, ult
 from .isa.words import sx
-from .models import APIC, ARCH_CAPABILITIES, MTRR, NX, P6, PAT, RDTSCP, SEP, TSC_DEADLINE
+from .models import APIC, ARCH_CAPABILITIES, MCA, MTRR, NX, P6, PAT, RDTSCP, SEP, TSC_DEADLINE
 from .paging import flush_address_space
 from .raw import APIC_DEADLINE, APIC_MSR, PORT_READ, PORT_WRITE, io
 from .segmentation import need_cpl0, protected, put_register, set_segment, update_mode
@@ -19,6 +20,7 @@ from .segmentation import need_cpl0, protected, put_register, set_segment, updat
     0x10, 0x17, 0x1B, 0x2A, 0x79, 0x8B, 0xFE, 0x10A)
 SYSENTER_CS, SYSENTER_ESP, SYSENTER_EIP, MISC_ENABLE, PAGE_ATTRIBUTES, EFER, TSC_AUX = 0x174, 0x175, 0x176, 0x1A0, 0x277, 0xC0000080, 0xC0000103
 RDTSC_TICKS = 31                                        # that it takes longer than others, as on a P6: programs wait by reading it
+MCG_CAP, MCG_STATUS = 0x179, 0x17A                      # the number of banks; RIPV, EIPV, MCIP
 DEADLINE = 0x6E0                                        # IA32_TSC_DEADLINE
 FAR = 1 << 61                                           # ticks: further than any machine runs
 EIGHT_RANGES_FIXED_AND_WC = 0x508                       # MTRRcap: VCNT, FIX, WC
@@ -154,6 +156,10 @@ def rdmsr(cpu):
         v = cpu.misc_enable | NO_BRANCH_TRACE
     elif (n == PLATFORM_ID or n == EBL_CR_POWERON or n == UPDATE_SIGNATURE) and offers & P6:
         v = 0
+    elif n == MCG_CAP and offers & MCA:
+        v = 0
+    elif n == MCG_STATUS and offers & MCA:
+        v = cpu.mcg_status
     else:
         k = mtrr_number(n)
         if k < 0 or offers & MTRR == 0:
@@ -215,6 +221,9 @@ def wrmsr(cpu):
         cpu.misc_enable = v & 1                         # fast strings; the others stay as they are
     elif (n == UPDATE_TRIGGER or n == UPDATE_SIGNATURE) and offers & P6:
         pass                                            # there is no microcode to load
+    elif n == MCG_STATUS and offers & MCA:
+        check_bits(cpu, v, 7)
+        cpu.mcg_status = v
     else:
         k = mtrr_number(n)
         if k < 0 or offers & MTRR == 0:

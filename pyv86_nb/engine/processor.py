@@ -68,6 +68,11 @@ def run_entry(cpu, code, now):
     return dispatch.run(cpu, dispatch.code_at(code))
 
 
+def flush_entry(cpu, now):
+    flush_address_space(cpu, True)
+    return 0
+
+
 def no_board(d, what, address, size, value):
     """raw.io of a processor that stands alone: A20 is open, nothing is ever due, ports float."""
     if what & 255 == PIN:
@@ -77,7 +82,7 @@ def no_board(d, what, address, size, value):
     return (1 << 8 * size) - 1 if what & 255 in (PORT_READ, MEMORY_READ) else 0
 
 
-LOOP = {"run": (run_entry, S.CPU, 1), "no_board": (no_board, door.DOOR, 3), **door.FUNCTIONS}
+LOOP = {"run": (run_entry, S.CPU, 1), "flush": (flush_entry, S.CPU, 0), "no_board": (no_board, door.DOOR, 3), **door.FUNCTIONS}
 _parts: dict = {}
 
 
@@ -176,7 +181,7 @@ class Processor:
         at = unit.addresses(LOOP) | unit.addresses(kernels.UNIT) | unit.addresses(fpu_door.UNIT)
         for name in (*kernels.UNIT, *fpu_door.UNIT):
             setattr(self.cpu, f"{name}_at", at[name])
-        self._run = RUN(at["run"])
+        self._run, self._flush = RUN(at["run"]), RUN(at["flush"])
         self._code = np.zeros(1, C.CODE)
         t = self._code[0]
         C.fill(t, self._tables, special, moves, mode == "native", st, addresses)
@@ -296,7 +301,8 @@ class Processor:
     # MEMORY, FROM THE OUTSIDE
 
     def _map_changed(self, first, last):
-        flush_address_space(self.cpu)
+        if self.tier == "python": flush_address_space(self.cpu)
+        else: self._flush(self.address, 0, 0, 0, 0)      # a board moves many pages in a row
         if (self.memory.flags[first:last] & S.CODE).any():
             self.cpu.stales = S.STALE                   # code may have gone: all of it is dropped
 

@@ -40,7 +40,7 @@ CPU = np.dtype([
     ("segment", SEGMENT, (9,)), ("ldtr", I8), ("tr", I8), ("cpl", I8),
     ("gdt_base", I8), ("gdt_limit", I8), ("idt_base", I8), ("idt_limit", I8),
     ("cr0", I8), ("cr2", I8), ("cr3", I8), ("cr4", I8), ("dr", I8, (8,)),
-    ("pdpte", I8, (4,)), ("efer", I8), ("pat", I8), ("mtrr", I8, (MTRRS,)), ("misc_enable", I8), ("tsc_aux", I8), ("random", I8),
+    ("pdpte", I8, (4,)), ("efer", I8), ("pat", I8), ("mtrr", I8, (MTRRS,)), ("misc_enable", I8), ("mcg_status", I8), ("tsc_aux", I8), ("random", I8),
     ("tsc_offset", I8), ("apic_base", I8), ("sysenter_cs", I8), ("sysenter_esp", I8), ("sysenter_eip", I8),
     # the x87 FPU, SDM vol. 1, 8.1.  st: the physical registers R0-R7, whose significands are MM0-MM7.  fsw is without TOP, which is
     # ftop; ftw has a bit for each physical register that is not empty, as FXSAVE shows them

@@ -2,7 +2,7 @@
 
 `FrameEncoder` remembers what the browser already has and turns a new video state into at most one message with the
 difference: in text modes the plane of character and attribute cells (4 kB for 80x25, so no finer difference pays) and, when they
-changed, the character generator and the palette; in graphics modes the bands of rows that changed, as palette indices or RGB.
+changed, the character generator and the palette; in graphics modes the rectangles that changed, as palette indices or RGB.
 The glyphs, the cursor, its blinking and the blinking of characters are drawn by the browser (`paint.js`), which therefore
 needs no message for them.
 
@@ -19,7 +19,8 @@ The video state is a dict (or an object with these attributes), as `VM._view_sta
     cell          (width, height) in pixels
   graphics modes
     indices       uint8 (height, width) with `palette` uint8 (n, 3), or
-    rgb           uint8 (height, width, 3)
+    rgb           uint8 (height, width, 3), or
+    raw           uint8 (height, width, bytes of a pixel) with `bpp` and `colours`, a function from a piece of it to its RGB
 
 Source of the text rules: IBM VGA Technical Reference, "Attribute byte" and "Cursor"; the ninth column of a 9-dot cell repeats the eighth
 for codes C0h-DFh (line graphics) and is background for all others, unless the font already comes nine columns wide.
@@ -37,6 +38,7 @@ Message = tuple[dict[str, Any], list[bytes]]
 
 RAW_LIMIT = 8192  # bytes: below this zlib costs more time than it saves on any connection
 BAND_GAP = 16  # unchanged rows worth sending to save another rectangle
+COLUMN_GAP = 64  # ... and columns
 LINE_GRAPHICS = slice(0xC0, 0xE0)
 
 
@@ -60,12 +62,12 @@ def glyphs(font: np.ndarray, width: int, height: int) -> np.ndarray:
     return out
 
 
-def bands(changed_rows: np.ndarray) -> Iterator[tuple[int, int]]:
-    """Runs [first, last) of changed rows, joined over gaps of fewer than BAND_GAP unchanged ones."""
+def bands(changed_rows: np.ndarray, gap: int = BAND_GAP) -> Iterator[tuple[int, int]]:
+    """Runs [first, last) of changed rows (or columns), joined over gaps of fewer than `gap` unchanged ones."""
     rows = np.flatnonzero(changed_rows)
     if not len(rows):
         return
-    cuts = np.flatnonzero(np.diff(rows) > BAND_GAP)
+    cuts = np.flatnonzero(np.diff(rows) > gap)
     for first, last in zip(np.r_[0, cuts + 1], np.r_[cuts, len(rows) - 1], strict=True):
         yield int(rows[first]), int(rows[last]) + 1
 
@@ -91,9 +93,14 @@ class FrameEncoder:
         if cells is not None:
             width, height = field(state, "cell")
             return int(cells.shape[1] * width), int(cells.shape[0] * height)
-        pixels = field(state, "indices")
-        pixels = field(state, "rgb") if pixels is None else pixels
+        pixels = self._picture(state)[1]
         return int(pixels.shape[1]), int(pixels.shape[0])
+
+    @staticmethod
+    def _picture(state: Any) -> tuple[str, np.ndarray]:
+        """What graphics are given as, and the array of it."""
+        name = next(n for n in ("indices", "raw", "rgb") if field(state, n) is not None)
+        return name, np.asarray(field(state, name), np.uint8)
 
     def update(self, state: Any) -> Message | None:
         """The message that brings the browser from what it has to `state`; None if nothing has changed."""
@@ -147,13 +154,12 @@ class FrameEncoder:
         return message, buffers
 
     def _graphics(self, state: Any) -> Message | None:
-        indices = field(state, "indices")
-        pixels = np.asarray(field(state, "rgb") if indices is None else indices, np.uint8)
-        kind = "rgb" if indices is None else "indices"
+        given, pixels = self._picture(state)
+        kind = "indices" if given == "indices" else "rgb"
         height, width = pixels.shape[:2]
         rows = pixels.reshape(height, -1)
         bytes_per_pixel = rows.shape[1] // max(width, 1)
-        header = (str(field(state, "mode")), kind, width, height)
+        header = (str(field(state, "mode")), kind, width, height, given, field(state, "bpp"))
         has: list[str] = []
         buffers: list[bytes] = []
         rects: list[list[int]] = []
@@ -171,12 +177,13 @@ class FrameEncoder:
             buffers.append(palette)
             self._palette = palette
         for top, bottom in bands(changed):
-            columns = np.flatnonzero((rows[top:bottom] != self._pixels[top:bottom]).any(axis=0))
-            left, right = int(columns[0]) // bytes_per_pixel, int(columns[-1]) // bytes_per_pixel + 1
-            data = rows[top:bottom, left * bytes_per_pixel : right * bytes_per_pixel].tobytes()
-            packed = len(data) >= RAW_LIMIT
-            rects.append([left, top, right - left, bottom - top, int(packed)])
-            buffers.append(zlib.compress(data, 1) if packed else data)
+            columns = (rows[top:bottom] != self._pixels[top:bottom]).any(axis=0)
+            for left, right in bands(columns.reshape(width, bytes_per_pixel).any(axis=1), COLUMN_GAP):
+                part = pixels[top:bottom, left:right]
+                data = (field(state, "colours")(part) if given == "raw" else part).tobytes()
+                packed = len(data) >= RAW_LIMIT
+                rects.append([left, top, right - left, bottom - top, int(packed)])
+                buffers.append(zlib.compress(data, 1) if packed else data)
             self._pixels[top:bottom] = rows[top:bottom]
         if not has and not rects:
             return None

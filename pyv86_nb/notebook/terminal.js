@@ -5,6 +5,7 @@
 // it gets the end of the stream, which is what a person would look at.
 
 const TOO_MUCH = 2 << 20; // bytes not yet interpreted: this page cannot follow
+const ASK_AGAIN_MS = [2000, 4000, 8000, 16000, 32000]; // a kernel that was busy, or a message that was lost
 
 // Questions of the guest that xterm.js answers: where the cursor is, what the terminal can do, which colours it has.  With several views
 // one may answer; and none while it reads what was said before it was there, or the guest would get answers as if they were typed.
@@ -61,7 +62,15 @@ class SerialView {
     window.addEventListener("pagehide", () => this.send({ t: "gone" }), { signal });
     this.onMessage = (message, buffers) => this.receive(message, buffers);
     model.on("msg:custom", this.onMessage);
+    this.ask(0);
+  }
+
+  /** Ask for the stream, until it comes. */
+  ask(attempt) {
+    clearTimeout(this.timer);
+    if (this.lifetime.signal.aborted || this.at >= 0) return;
     this.send({ t: "ready" });
+    if (attempt < ASK_AGAIN_MS.length) this.timer = setTimeout(() => this.ask(attempt + 1), ASK_AGAIN_MS[attempt]);
   }
 
   remove() {
@@ -109,7 +118,7 @@ class SerialView {
     if (this.at < 0 || (to <= this.at && !fresh)) return;
     if (from > this.at || this.pending > TOO_MUCH) {
       this.at = -1;
-      if (!this.pending) this.send({ t: "ready" });
+      if (!this.pending) this.ask(0);
       return;
     }
     const [{ buffer, byteOffset, byteLength }] = buffers;
@@ -129,7 +138,7 @@ class SerialView {
     this.terminal.write(bytes, () => {
       this.pending -= bytes.length;
       if (replay) this.replaying = false;
-      if (!this.pending && this.at < 0) this.send({ t: "ready" });
+      if (!this.pending && this.at < 0) this.ask(0);
       else this.send({ t: "ack", at: to });
     });
   }

@@ -85,7 +85,7 @@ class Terminal(anywidget.AnyWidget):
             self._heard = time.monotonic()
             if kind == "ready":
                 self._views[view] = 0
-                self._new.append(view)
+                self._new += [view] * (view not in self._new)
                 self._leader = self._leader or view
             elif kind == "gone":
                 self._views.pop(view, None)

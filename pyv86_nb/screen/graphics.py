@@ -75,10 +75,15 @@ def linear(vga) -> np.ndarray:
 
 def direct(vga) -> np.ndarray:
     """A Bochs VBE mode of 15, 16, 24 or 32 bits as (h, w, 3)."""
-    raw, step = linear(vga), vga.bpp + 7 >> 3
-    if step > 2: return np.ascontiguousarray(raw.reshape(len(raw), -1, step)[:, :, 2::-1])
-    v = np.ascontiguousarray(raw).view("<u2")
-    if vga.bpp == 16: red, green, blue = v >> 11, v >> 3 & 0xFC | v >> 9 & 3, v & 31
+    raw = linear(vga)
+    return colours(raw.reshape(len(raw), vga.xres, -1), vga.bpp)
+
+
+def colours(raw: np.ndarray, bpp: int) -> np.ndarray:
+    """Pixels of 15, 16, 24 or 32 bits, (h, w, bytes of a pixel), as (h, w, 3)."""
+    if bpp > 16: return np.ascontiguousarray(raw[:, :, 2::-1])
+    v = np.ascontiguousarray(raw).view("<u2")[:, :, 0]
+    if bpp == 16: red, green, blue = v >> 11, v >> 3 & 0xFC | v >> 9 & 3, v & 31
     else: red, green, blue = v >> 10 & 31, five(v >> 5 & 31), v & 31
     return np.stack([five(red), green, five(blue)], axis=2).astype(np.uint8)
 

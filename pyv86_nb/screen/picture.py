@@ -44,9 +44,15 @@ def image(vga, blink_phase: int = 0) -> np.ndarray:
     """The picture as (h, w, 3) uint8; blink_phase as in `text_image`.  A screen that is off (SR1 bit 5) is black; while the palette
     is being loaded (attribute address bit 5 = 0) only the border's colour is seen."""
     m = mode(vga)
-    if m.kind == "blank" or vga.seq[1] & 0x20: return np.zeros((m.height, m.width, 3), np.uint8)
-    if not vga.attr_index & 0x20 and not vga.linear(): return np.broadcast_to(overscan(vga), (m.height, m.width, 3)).copy()
-    return text_image(vga, blink_phase) if m.kind == "text" else graphics_image(vga)
+    if shown(vga): return text_image(vga, blink_phase) if m.kind == "text" else graphics_image(vga)
+    dark = m.kind == "blank" or vga.seq[1] & 0x20
+    return np.broadcast_to(np.zeros(3, np.uint8) if dark else overscan(vga), (m.height, m.width, 3)).copy()
+
+
+def shown(vga) -> bool:
+    """Whether what is in display memory is to be seen."""
+    if vga.seq[1] & 0x20: return False
+    return vga.linear() or bool(vga.crtc[0x17] & 0x80 and vga.attr_index & 0x20)
 
 
 def png(vga, blink_phase: int = 0) -> bytes:

@@ -14,11 +14,10 @@ LINE = "console=tty0 console=ttyS0,115200"
 FIRST = 50_000_000
 COMPLAINTS = re.compile(r"firmware bug|bios bug|\[firmware|broken|unstable|unchecked|spurious|lockup|call trace|WARNING|BUG|nobody cared|"
                         r"not responding|timed? ?out|lost (interrupt|page)|invalid opcode|segfault", re.I)
-# Everything of level "warning" and worse that the kernel may say, and why that is so; QEMU's i440FX machine draws the same two lines from it.
+# Everything of level "warning" and worse that the kernel may say, and why that is so; QEMU's i440FX machine draws the same from it.
 ALLOWED = {
     "acpi PNP0A03:00: fail to add MMCONFIG information, can't access extended PCI configuration space under this bridge.":
         "an i440FX has configuration mechanism #1 alone; extended configuration space came with PCI Express",
-    "mce: Unable to init MCE device (rc: -5)": "no machine-check architecture (CPUID MCA): nothing here can fail",
 }
 
 

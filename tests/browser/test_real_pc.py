@@ -140,3 +140,50 @@ def test_notebook_00_as_its_reader_runs_it(notebook, lab) -> None:
             wait_for(page, canvas, font, "typed", 15)
             page.shot("notebook-00.png")
     assert canvas.count() == 1
+
+
+def test_kolibri_by_the_mouse_of_the_page(notebook, image, seabios) -> None:
+    """The pointer, a click and the wheel reach a guest through pointer lock, packets and its own driver; the large picture comes back in pieces."""
+    start = "; ".join(
+        [
+            f"vm = VM(fda={str(image('kolibri.img'))!r}, boot='a')",
+            "vm.run(until='Press [abcde]', timeout=60)",
+            "vm.keyboard.type(chr(10))",
+            "vm.run(seconds=6, timeout=60)",
+        ]
+    )
+    page, canvas = power_on(notebook, start, "vm.pause()")
+    mouse = page.page.mouse
+
+    def window(picture: np.ndarray) -> np.ndarray:
+        return picture[76:478, 252:758]  # where the editor opens: tests/boots/test_kolibri.py shows it
+
+    wait_until(lambda: page.pixels(canvas).shape == (600, 800, 3), 20, "the desktop")
+    time.sleep(0.5)
+    desktop = page.pixels(canvas)
+    page.page.locator(".pyv86-box").dblclick()
+    wait_until(lambda: page.page.evaluate("!!document.pointerLockElement"), 5, "pointer lock")
+    mouse.move(900, 700)
+    for x, y in ((2, 2), (35, 97)):  # into the corner, and from there to the icon
+        time.sleep(0.4)
+        mouse.move(x, y)
+    time.sleep(0.4)
+    mouse.down()
+    mouse.up()
+    wait_until(lambda: (window(page.pixels(canvas)) == 255).all(axis=2).mean() > 0.6, 20, "the editor's white paper")
+    editor = page.pixels(canvas)
+    assert (desktop[:560] != editor[:560]).any(axis=2).mean() > 0.3
+    page.page.evaluate("document.exitPointerLock()")
+    time.sleep(0.3)
+    page.page.keyboard.type("typed" + "\n" * 50, delay=15)
+    time.sleep(1)
+    below = page.pixels(canvas)
+    page.page.evaluate("document.querySelector('.pyv86-box').requestPointerLock()")
+    wait_until(lambda: page.page.evaluate("!!document.pointerLockElement"), 5, "pointer lock")
+    for _ in range(15):
+        mouse.wheel(0, -100)
+        time.sleep(0.05)
+    wait_until(lambda: (window(page.pixels(canvas)) != window(below)).any(), 10, "the lines further up")
+    page.page.evaluate("document.exitPointerLock()")
+    page.shot("kolibri.png")
+    page.run(1)

@@ -39,7 +39,7 @@ class Screen:
 
     def wait(self, text: str | re.Pattern[str], timeout: float = 30) -> str:
         def there() -> str | None:
-            seen = self.text()
+            seen = self.text() + "\n"
             return seen if (re.search(text, seen) if isinstance(text, re.Pattern) else text in seen) else None
 
         try:
@@ -84,7 +84,7 @@ def linux(notebook: Callable[..., Any], image: Callable[[str], Any], seabios: An
         page.run(1)
         screen = Screen(page)
         screen.box.wait_for(timeout=20000)
-        screen.wait("/ #")
+        screen.wait("/ #", 90)
         screen.click()
         return page, screen
 
@@ -127,7 +127,8 @@ def test_colours_cursor_and_an_editor(linux) -> None:
 def test_keys_reach_the_guest_and_not_jupyterlab(linux) -> None:
     page, screen = linux()
     cells = page.page.locator(".jp-Notebook .jp-CodeCell").count()
-    screen.type("sleep 1000\n")
+    screen.type("echo run'ning'; sleep 1000\n")
+    screen.wait("\nrunning")  # the line discipline is the shell's no longer
     page.page.keyboard.press("Control+c")
     screen.wait("^C")
     screen.type("clear; echo one; bmax\n")  # b and m would make a cell and Markdown of one
@@ -151,7 +152,7 @@ def test_two_thousand_characters_are_pasted_whole(linux) -> None:
     page, screen = linux()
     text = "".join(f"line {n:03} of what is pasted\n" for n in range(74))[:2000]
     screen.type("stty -echo; clear; cat > /tmp/pasted\n")
-    screen.wait("/ #")
+    screen.wait(re.compile(r"^$"))
     screen.paste(text)
     screen.type("\n")
     page.page.keyboard.press("Control+d")

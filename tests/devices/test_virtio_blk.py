@@ -33,8 +33,8 @@ class Pc:
         if v is None: return self.board.read(0xCFC + (register & 3), size)
         self.board.write(0xCFC + (register & 3), v, size)
 
-    def get(self, at, size): return self.blk.get(MEMORY + at, size, 0)
-    def set(self, at, size, v): self.blk.set(MEMORY + at, size, v, self.board.clock.now)
+    def get(self, at, size): return self.board.memory_read(int(self.memory.region[MEMORY + at >> 12]) - 1, MEMORY + at, size)
+    def set(self, at, size, v): self.board.memory_write(int(self.memory.region[MEMORY + at >> 12]) - 1, MEMORY + at, size, v)
 
     def modern(self, features=1 << 32):
         """3.1.1, device initialisation."""

@@ -163,6 +163,18 @@ def test_other_msrs(m):
     assert m.run(".byte 0x0F, 0x01, 0xFA").fault == (UD, None)
 
 
+def test_machine_checks(m):
+    """vol. 3, 15.3.1: MCG_CAP is read-only and counts the banks, here none, so no bank has registers; of MCG_STATUS there are three bits."""
+    end = m.run("rdmsr", ecx=0x179)
+    assert (end.eax, end.edx) == (0, 0) and m.run("wrmsr", ecx=0x179, eax=0, edx=0).fault == (GP, 0)
+    end = m.run("wrmsr; mov eax, 0x99; rdmsr", ecx=0x17A, eax=5, edx=0)
+    assert (end.eax, end.edx) == (5, 0)
+    assert m.run("wrmsr", ecx=0x17A, eax=8, edx=0).fault == (GP, 0) and m.run("wrmsr", ecx=0x17A, eax=0, edx=1).fault == (GP, 0)
+    assert m.run("rdmsr", ecx=0x400).fault == (GP, 0) and m.run("rdmsr", ecx=0x17B).fault == (GP, 0)
+    assert m.run("mov eax, cr4; or eax, 0x40; mov cr4, eax; mov eax, cr4").eax & 0x40
+    m.p.set("cr4", 0)
+
+
 def test_random_numbers_are_of_the_machine(m):
     """vol. 2, RDRAND: CF=1, the other flags 0.  The same seed, the same numbers."""
     runs = []

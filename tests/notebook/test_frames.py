@@ -2,13 +2,22 @@
 
 from __future__ import annotations
 
+import pathlib
+import sys
+import types
 import zlib
 
 import numpy as np
 import pytest
 from fake_vm import FakeVM, test_font
 
+sys.path.insert(0, str(pathlib.Path(__file__).parents[1] / "devices"))
+from test_vga import vbe, vga_board
+from vga_modes import colours, set_mode
+
+from pyv86_nb import screen
 from pyv86_nb.notebook.frames import RAW_LIMIT, FrameEncoder, bands, glyphs
+from pyv86_nb.screen_view import view_state
 
 
 class Receiver:
@@ -122,6 +131,62 @@ def test_graphics(kind: str) -> None:
         state["palette"] = state["palette"] ^ 255
         assert page.take(encoder.update(state)) == ["palette"]
         assert not page.content["rects"]
+
+
+def shown(page: Receiver) -> np.ndarray:
+    """The page's picture in colours."""
+    c = page.content
+    if c["k"] == "rgb":
+        return page.pixels.reshape(c["h"], c["w"], 3)
+    return np.frombuffer(page.parts["palette"], np.uint8).reshape(-1, 3)[page.pixels]
+
+
+@pytest.mark.parametrize("depth", [8, 15, 16, 24, 32])
+def test_a_large_screen_travels_by_what_has_changed(depth: int) -> None:
+    """Oracle: the whole picture, which tests/boots/test_video_modes.py compares with QEMU's."""
+    board, vga = vga_board()
+    for port, value in colours("a palette"):
+        board.write(port, value)
+    width, height = 1920, 1200
+    vga.framebuffer = np.random.default_rng(4).integers(0, 256, vga.vram_bytes, np.uint8)
+    for index, value in ((1, width), (2, height), (3, depth), (4, 0xC1)):  # on, linear, memory as it is
+        vbe(vga, index, value)
+    machine = types.SimpleNamespace(vga=vga)
+    encoder, page = FrameEncoder(), Receiver()
+    page.take(encoder.update(view_state(machine)))
+    np.testing.assert_array_equal(shown(page), screen.image(vga))
+    assert encoder.update(view_state(machine)) is None and encoder.size(view_state(machine)) == (width, height)
+    line, step = vga.pitch(), vga.pitch() // width
+    for at in (700 * line, 701 * line - step, 0, 1199 * line + 77 * step):  # both ends of a line, and two more dots
+        vga.framebuffer[at : at + step] ^= 0x5A
+    state = view_state(machine)
+    vga.framebuffer[5 * line] ^= 0xFF  # the machine goes on: this is of the next frame
+    page.take(encoder.update(state))
+    assert sorted(rect[:4] for rect in page.content["rects"]) == [[0, 0, 1, 1], [0, 700, 1, 1], [77, 1199, 1, 1], [1919, 700, 1, 1]]
+    assert page.bytes == 4 * (1 if depth == 8 else 3)
+    page.take(encoder.update(view_state(machine)))
+    np.testing.assert_array_equal(shown(page), screen.image(vga))
+
+
+@pytest.mark.parametrize("mode", ["13h", "12h", "0Dh", "04h", "06h", "X"])
+def test_modes_with_a_palette_travel_as_indices(mode: str) -> None:
+    board, vga = vga_board()
+    set_mode(board, mode)
+    for port, value in colours(mode):
+        board.write(port, value)
+    vga.planes[:] = np.random.default_rng(5).integers(0, 256, len(vga.planes), np.uint8).tobytes()
+    machine = types.SimpleNamespace(vga=vga)
+    encoder, page = FrameEncoder(), Receiver()
+    page.take(encoder.update(view_state(machine)))
+    np.testing.assert_array_equal(shown(page), screen.image(vga))
+    for port, value in colours("others"):
+        board.write(port, value)
+    assert page.take(encoder.update(view_state(machine))) == ["palette"] and not page.content["rects"]
+    np.testing.assert_array_equal(shown(page), screen.image(vga))
+    board.write(0x3C4, 1)
+    board.write(0x3C5, 0x21)  # SR1 bit 5: screen off
+    page.take(encoder.update(view_state(machine)))
+    assert page.content["k"] == "rgb" and not shown(page).any()
 
 
 def test_mode_changes() -> None:

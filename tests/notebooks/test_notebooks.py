@@ -51,3 +51,10 @@ def test_power_on_with_freedos(monkeypatch, image, seabios):
 def test_interrupt_timing(monkeypatch):
     ran = execute(ROOT / "notebooks/01_interrupt_timing.ipynb", monkeypatch)
     assert pictures(ran) >= 6 and "wrapped 2 times" in said(ran)
+
+
+def test_serial_line(monkeypatch):
+    ran = execute(ROOT / "notebooks/02_serial_line.ipynb", monkeypatch)
+    assert pictures(ran) == 1 and "560 interrupts without FIFO, 40 at level 14" in said(ran)
+    shown = [out["data"]["text/plain"] for cell in ran.cells if cell.cell_type == "code" for out in cell.outputs if "data" in out]
+    assert any("COM1\x1b[m is listening" in text and "\\r" not in text for text in shown), "the terminal's text, where widgets do not run"
