@@ -3,14 +3,14 @@
 A handler ends by jumping to the next one.  It exists in two shapes, from one text:
 
     threaded   i64 (state, record, t, tlb)                          operands are loaded from the record, registers from the state
-    native     i64 (state, t, u, EBX, EDI, ... EAX)                 operands are holes, patched when it is pasted; the guest's
-                                                                    general registers live in the host's
+    native     i64 (state, t, u, EBX, ... EAX, XMM0, ... XMM7)      operands are holes, patched when it is pasted; the guest's
+                                                                    registers live in the host's
 t is the address that the handler before has computed; tlb is the part of the TLB that the privilege level uses.  Which of the
 eight registers an instruction names is not known to a native handler: its operands "ra" and "rb" are in the temporaries t
 and u, moved there before it and back behind it by handlers of one instruction (`moves`; forms.py, blocks.put).
 """
 from . import state as S
-from .emit_vector import Vectors
+from .emit_vector import VECTORS, WIDE, Vectors
 from .emit_x87 import X87
 from .isa.steps import Operands, merge
 from .lanes_llvm import IS_X86
@@ -21,7 +21,8 @@ LIKELY = "!prof !0"
 TAIL = "!0 = !{!\"branch_weights\", i32 100000, i32 1}\n"
 PINNED = S.EBX, S.EDI, S.ESI, S.EDX, S.ECX, S.EBP, S.ESP, S.EAX            # in R15, RDI, RSI, RDX, RCX (for shifts), R8, R9, R11
 PARAMETERS = {"threaded": "ptr %s, ptr %pc, i64 %t, ptr %tlb",
-              "native": "ptr %s, i64 %t, i64 %u, " + ", ".join(f"i64 %r{i}" for i in PINNED)}
+              "native": "ptr %s, i64 %t, i64 %u, " + ", ".join(f"i64 %r{i}" for i in PINNED)
+                        + "".join(f", {WIDE} %v{i}" for i in range(VECTORS))}
 # what is to be moved for a native handler, before it and behind it; from WRITES_SHIFT on, the registers that it writes itself
 RA_TO_T, RA_TO_U, RB_TO_U, T_TO_RA, U_TO_RA, U_TO_RB = (1 << i for i in range(6))
 WRITES_SHIFT = 8
@@ -38,6 +39,7 @@ class Emit(Operands, Vectors, X87):
         self.mode, self.ir, self.hosts_x87 = mode, Text(), mode == "native" and IS_X86
         self.pending, self.labels, self.holes, self.t_word = [], 0, {}, None
         self.checked = False
+        self.vectors, self.files = [f"%v{i}" for i in range(VECTORS)], {}
         self.registers, self.temporaries = [f"%r{i}" for i in range(8)], {"t": "%t", "u": "%u"}
         self.place, self.reads, self.written = {"ra": ra, "rb": "u"}, set(), set()
 
@@ -67,6 +69,7 @@ class Emit(Operands, Vectors, X87):
     def tail(self, target, pc="%pc", t=None):
         if self.mode == "native":
             now = ", ".join(f"i64 {self.registers[i]}" for i in PINNED)
+            now += "".join(f", {WIDE} {v}" for v in self.vectors)
             with_ = f"ptr %s, i64 {t or self.temporaries['t']}, i64 {self.temporaries['u']}, {now}"
         else:
             with_ = f"ptr %s, ptr {pc}, i64 {t or '%t'}, ptr %tlb"
