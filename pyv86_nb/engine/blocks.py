@@ -42,7 +42,7 @@ from .isa.opcodes import KERNELS, OPCODES
 from .kernels import PUSHF
 from .raw import num, peek, poke
 from .records import EXITS, HOLES, RECORD, SEGMENT_STRIDE
-from .stencils import BYTE, CONSTANT, CONT, EXIT0, HERE, HOLE0, TAKEN, TLB_BASE
+from .stencils import BYTE, BYTE_A, BYTE_B, CONSTANT, CONT, EXIT0, HERE, HOLE0, TAKEN, TLB_BASE
 
 # numbers of special handlers, and of exits
 HEAD, GOTO, HOP, TO_PYTHON, KERNEL = (SPECIAL_NAMES.index(n) for n in ("head", "goto", "hop", "python", "kernel"))
@@ -96,8 +96,8 @@ def paste(t, sid, rec, at, names):
     for h in range(t.first[sid], t.first[sid + 1]):
         hole = t.holes[h]
         o, symbol, v = at + hole[0], hole[1], num(hole[2])
-        if symbol == BYTE:
-            poke(t.arena + o, 1, v + r.imm & 255)
+        if BYTE <= symbol <= BYTE_B:
+            poke(t.arena + o, 1, v + (r.imm if symbol == BYTE else r.last if symbol == BYTE_A else r.window) & 255)
             continue
         if symbol == IMM:
             v += r.imm
@@ -500,6 +500,9 @@ def plan_block(cpu, t, n, eip, after_last):
             ended = True
         else:
             k = put(t, k, s, d, left, d[D.IMM], d[D.RA], d[D.RB], target)
+            if r[D.WIDE]:                               # XMM registers by their numbers
+                q = t.plan[main_of(t, k)]
+                q.last, q.window = (d[D.RA] - S.XMM) >> 1 & 7, (d[D.RB] - S.XMM) >> 1 & 7
         i += 1
     open_, k = settled(t, begun, k, open_)
     if not ended:

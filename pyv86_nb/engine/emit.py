@@ -3,8 +3,8 @@
 A handler ends by jumping to the next one.  It exists in two shapes, from one text:
 
     threaded   i64 (state, record, t, tlb)                          operands are loaded from the record, registers from the state
-    native     i64 (state, t, u, EBX, EDI, ... EAX)                 operands are holes, patched when it is pasted; the guest's
-                                                                    general registers live in the host's
+    native     i64 (state, t, u, EBX, ... EAX, XMM0, ... XMM7)      operands are holes, patched when it is pasted; the guest's
+                                                                    registers live in the host's
 t is the address that the handler before has computed; tlb is the part of the TLB that the privilege level uses.  Which of the
 eight registers an instruction names is not known to a native handler: its operands "ra" and "rb" are in the temporaries t
 and u, and where it is pasted, those are renamed to the registers meant (register_fields.py).  Where that cannot be, because the
@@ -15,7 +15,7 @@ in EBX's, which no such handler touches otherwise, the sum in t.
 import re
 
 from . import state as S
-from .emit_vector import Vectors
+from .emit_vector import VECTORS, WIDE, Vectors
 from .emit_x87 import X87
 from .isa.steps import Operands, merge
 from .lanes_llvm import IS_X86
@@ -28,7 +28,8 @@ PINNED = S.EBX, S.EDI, S.ESI, S.EDX, S.ECX, S.EBP, S.ESP, S.EAX
 HOSTS = 15, 7, 6, 2, 1, 8, 9, 11                        # where LLVM's preserve_none passes them: R15, RDI, ... ECX in RCX, for shifts
 T_HOST, U_HOST = 13, 14
 PARAMETERS = {"threaded": "ptr %s, ptr %pc, i64 %t, ptr %tlb",
-              "native": "ptr %s, i64 %t, i64 %u, " + ", ".join(f"i64 %r{i}" for i in PINNED)}
+              "native": "ptr %s, i64 %t, i64 %u, " + ", ".join(f"i64 %r{i}" for i in PINNED)
+                        + "".join(f", {WIDE} %v{i}" for i in range(VECTORS))}
 # The operands of a native handler: what is to be moved before it and behind it, unless it can be renamed; from WRITES_SHIFT on,
 # the registers that it writes itself, from OWN_SHIFT on those whose host register it uses in any way; which temporary cannot be renamed;
 # what it does with the flags
@@ -52,6 +53,7 @@ class Emit(Operands, Vectors, X87):
         self.mode, self.ir, self.hosts_x87 = mode, Text(), mode == "native" and IS_X86
         self.pending, self.labels, self.holes, self.t_word = [], 0, {}, None
         self.checked, self.sets_flags, self.puts_off, self.flag_words = False, False, False, []
+        self.vectors, self.files = [f"%v{i}" for i in range(VECTORS)], {}
         self.registers, self.temporaries = [f"%r{i}" for i in range(8)], {"t": "%t", "u": "%u", "x": f"%r{INDEX}"}
         self.keeps = False                               # both temporaries are somebody else's
         self.place, self.reads, self.written = {"ra": ra, "rb": "u"}, set(), set()
@@ -90,6 +92,7 @@ class Emit(Operands, Vectors, X87):
     def tail(self, target, pc="%pc", t=None):
         if self.mode == "native":
             now = ", ".join(f"i64 {self.registers[i]}" for i in PINNED)
+            now += "".join(f", {WIDE} {v}" for v in self.vectors)
             with_ = f"ptr %s, i64 {t or self.passed('t')}, i64 {self.passed('u')}, {now}"
         else:
             with_ = f"ptr %s, ptr {pc}, i64 {t or '%t'}, ptr %tlb"

@@ -1,5 +1,8 @@
 """The part of Emit that vector steps ask for (isa/vector.py).
 
+In native code the guest's XMM registers are the host's XMM0-7, which LLVM passes from handler to handler; an instruction moves
+those that it names to registers of its own and back, which costs processors nothing.  MMX registers are in the state.
+
 Floating point is done by the host's own instructions, under the guest's rounding and flush-to-zero.  The first handler of a
 slice that needs it loads the host's MXCSR, all exceptions masked and no flag set, and says so in `floating`; `enter` puts
 the host's own back (LEAVE) when the slice leaves, and collects the flags.  The plain reader, which has all of it in integers, does
@@ -15,6 +18,11 @@ AS_IT_WAS, GUESTS, OLD = range(3)
 MASKS, UNDERFLOW, FLAGS, RESERVED = 0x1F80, 0x800, 0x3F, 0xFFFF0000
 MXCSR, FLOATING, USUAL, ROOM = (S.offset(n) for n in ("mxcsr", "floating", "usual_mxcsr", "room_mxcsr"))
 WIDE = type_of(128)
+# Moves between the XMM register that an instruction names, whose number is patched into ModRM.rm, and one of ours: MOVAPS
+VECTORS = 8
+FROM = {"ra": ("xmm8", ".byte 0x44, 0x0F, 0x28, 0xC0+last"), "rb": ("xmm9", ".byte 0x44, 0x0F, 0x28, 0xC8+window")}
+TO_A = ".byte 0x44, 0x0F, 0x29, 0xC0+last"
+HELD, HELD_OUT, HELD_IN = (",".join(text.format(i) for i in range(VECTORS)) for text in ("{{xmm{}}}", "={{xmm{}}}", "{}"))
 SHIFTS = {f"p{kind}{w}" for kind in ("srl", "sll", "sra") for w in "wdq"}
 HOST_FEATURES = {"sse": "sse2", "sse2": "sse2", "ssse3": "ssse3", "sse4_1": "sse4.1"}      # as LLVM calls those that CPUID has
 
@@ -46,14 +54,37 @@ DECLARATIONS = "declare void @llvm.x86.sse.stmxcsr(ptr)\ndeclare void @llvm.x86.
 class Vectors:
     def load_wide(self, p, bits): return WideVal(bits, self.ir.name(f"load {type_of(bits)}, ptr {p}, align 1"), self.ir)
     def store_wide(self, p, x): self.ir.put(f"store {type_of(x.bits)} {x.text}, ptr {p}, align 1")
-    def rd_wide(self, which, bits): return self.load_wide(self.slot(which), bits)
+    def held(self, which):
+        """Whether this is an XMM register in native code, where they are in the host's XMM0-7."""
+        return self.mode == "native" and (self.files.get(which) == 128 if isinstance(which, str) else which >= S.XMM)
+
+    def rd_wide(self, which, bits):
+        if not self.held(which):
+            return self.load_wide(self.slot(which), bits)
+        if not isinstance(which, str):
+            return WideVal(128, self.vectors[which - S.XMM >> 1], self.ir)
+        into, code = FROM[which]
+        given = ", ".join(f"{WIDE} {v}" for v in self.vectors)
+        return WideVal(128, self.ir.name(f'call {WIDE} asm "{code}", "={{{into}}},{HELD}"({given})'), self.ir).low(bits)
+
     def word_wide(self, which): return WideVal(32, self.ir.narrow(32, self.rd_reg(which)), self.ir)
 
     def wr_wide(self, which, x):
+        if self.held(which):
+            return self._hold(which, x.text)
         at = self.slot(which)
         self.store_wide(at, x)
         if x.bits == 64:                                # the FPU sees a number that is none
             self.ir.put(f"store i64 65535, ptr {self.ir.at(at, 8)}")
+
+    def _hold(self, which, text):
+        if not isinstance(which, str):
+            self.vectors[which - S.XMM >> 1] = text
+            return
+        all_ = f"{{{', '.join([WIDE] * VECTORS)}}}"
+        given = ", ".join(f"{WIDE} {v}" for v in (*self.vectors, text))
+        r = self.ir.name(f'call {all_} asm "{TO_A}", "{HELD_OUT},{HELD_IN},{{xmm8}}"({given})')
+        self.vectors = [self.ir.name(f"extractvalue {all_} {r}, {i}") for i in range(VECTORS)]
 
     def enter_mmx(self):
         self.wr_word("ftop", 0)

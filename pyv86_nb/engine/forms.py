@@ -7,13 +7,14 @@ from . import emit_vector, emit_x87
 from . import state as S
 from .access import misaligned
 from .emit import PARAMETERS, PINNED, REG, TAIL, Emit
+from .emit_vector import VECTORS, WIDE
 from .isa import alu, steps, x87
 from .isa import flags as F
 from .isa.opcodes import OPCODES
 from .isa.rows import Row, parse
 from .isa.vector import register_bits
 from .isa.words import cut
-from .lanes_llvm import DECLARATIONS
+from .lanes_llvm import DECLARATIONS, WideVal
 from .records import EXITS, HOLES
 from .val import Val
 
@@ -140,6 +141,7 @@ def emit_form(f, mode):
 
 def traced_form(f, mode, ra="t"):
     m = Emit(mode, ra)
+    m.files = dict(zip(("ra", "rb"), map(register_bits, f.row.operands), strict=False)) if f.row.bits else {}
     if not m.can(f.row):
         m.leave("exit_python")
     elif f.flags == PUT_OFF:
@@ -293,6 +295,8 @@ def exit_function(name, mode):
     if mode == "native":
         for i in PINNED:
             m.ir.store(64, Val(f"%r{i}", m.ir), m.ir.at("%s", REG + 8 * i))
+        for i, v in enumerate(m.vectors):
+            m.store_wide(m.slot(S.XMM + 2 * i), WideVal(128, v, m.ir))
     else:
         m.ir.put(f"store ptr %pc, ptr {m.ir.at('%s', S.offset('pc'))}")
     m.ir.put(f"store i64 %t, ptr {m.ir.at('%s', S.offset('address'))}")
@@ -308,6 +312,7 @@ def enter(mode):
     if mode == "native":
         emit_x87.enter(m)
         with_ = "ptr %s, i64 0, i64 0, " + ", ".join(f"i64 {m.ir.load(64, m.ir.at('%s', REG + 8 * i))}" for i in PINNED)
+        with_ += "".join(f", {WIDE} {m.load_wide(m.slot(S.XMM + 2 * i), 128).text}" for i in range(VECTORS))
     m.ir.put(f"%rc = call preserve_nonecc i64 %code({with_})")
     if mode == "native":
         emit_x87.leave(m, Val("%rc", m.ir))
@@ -345,7 +350,7 @@ def module(mode):
         raise TypeError("a handler needs t both as an address and as a register")
     text = [m.function(f"u{i}") for i, m in enumerate(built)]
     text += [f"@{h} = external dso_local global i8\n" for h in (*HOLES, "here", "tlb_base")]
-    types = ",".join(x.split()[0] for x in PARAMETERS[mode].split(","))
+    types = ",".join(x[:x.index("%")] for x in PARAMETERS[mode].split(","))
     text += [f"declare preserve_nonecc i64 @{n}({types})\n" for n in ("cont", "taken")]
     text += ["declare i64 @llvm.ctlz.i64(i64, i1)\n"]
     text += [exit_function(n, mode) for n in EXITS] + [enter(mode), emit_vector.DECLARATIONS, DECLARATIONS, TAIL]

@@ -35,8 +35,9 @@ do_kernel = _chooser()
 
 @register_jitable
 def ends_single_step(k):
-    """Whether kernel k (-1: none) clears TF on its way, so that no trap follows."""
-    return k >= 0 and SINGLE_STEP_ENDS >> k & 1 != 0
+    """Whether kernel k (-1: none) clears TF on its way, so that no trap follows.  Those that do are among the first 64, and no word is
+    shifted further."""
+    return 0 <= k < 64 and SINGLE_STEP_ENDS >> k & 1 != 0
 
 
 # THE UNIT: False means an exception in cpu.vector, or a triple fault

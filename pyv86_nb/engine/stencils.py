@@ -10,10 +10,11 @@ from . import cache, forms
 from .records import EXITS, HOLES
 
 Stencils = namedtuple("Stencils", "code start size first holes constants")    # holes: rows (at, symbol, addend)
-CONT, TAKEN, HERE, CONSTANT, BYTE, TLB_BASE, HOLE0 = range(7)
+CONT, TAKEN, HERE, CONSTANT, BYTE, BYTE_A, BYTE_B, TLB_BASE, HOLE0 = range(9)
 EXIT0 = HOLE0 + len(HOLES)                                                # symbol of an exit: EXIT0 + its number
 SYMBOLS = {"cont": CONT, "taken": TAKEN, "here": HERE, "tlb_base": TLB_BASE, **{n: HOLE0 + i for i, n in enumerate(HOLES)},
            **{n: EXIT0 + i for i, n in enumerate(EXITS)}}
+BYTES = {"imm": BYTE, "last": BYTE_A, "window": BYTE_B}                   # a byte of the instruction: the immediate, XMM registers
 ABSOLUTE, RELATIVE, ONE_BYTE = (10, 11), (2, 4), 14                                     # R_X86_64_32 and 32S; PC32 and PLT32
 
 
@@ -100,8 +101,8 @@ def cut_up(obj, n):
         name, section, value, _ = symbols[i >> 32]
         if section in laid:
             return o, CONSTANT, add + value + laid[section], i & 0xFFFFFFFF
-        if i & 0xFFFFFFFF == ONE_BYTE and name == "imm":
-            return o, BYTE, add, RELATIVE[0]
+        if i & 0xFFFFFFFF == ONE_BYTE and name in BYTES:
+            return o, BYTES[name], add, RELATIVE[0]
         return o, SYMBOLS[name], add, i & 0xFFFFFFFF
     rows = [hole(*r) for s in sections if s[1] == 4 and s[7] == text_no for r in struct.iter_unpack("<QQq", data(s))]
     strange = {k for _, symbol, _, k in rows if k not in (ABSOLUTE if symbol in (HERE, TLB_BASE) or HOLE0 <= symbol < EXIT0 else RELATIVE)}

@@ -28,6 +28,7 @@ from protected_machine import (
     segment,
 )
 
+from pyv86_nb.demo.assemble import assemble
 from pyv86_nb.engine import state as S
 from pyv86_nb.engine.isa import flags as F
 from pyv86_nb.engine.reasons import TRIPLE_FAULT
@@ -176,6 +177,15 @@ def test_by_a_task_switch(m, back):
         assert [m.word(TSS2 + 0x48 + 4 * i) for i in range(6)] == [0x3000, 0x1000, 0x2000, 0x3000, 0x3000, 0x3000]
     else:
         assert end.fault == (UD, None) and end.frame[1] == 0x1000 and end.ebx == 0x3000
+
+
+@pytest.mark.parametrize("text", ["nop", "pushf", "cli", "sti", "popf", "mov es, ax", "les ax, [0]", "enter 0, 0", "pusha", "rdtsc", "cpuid", "fninit"])
+def test_each_is_a_single_step(m, text):
+    """vol. 3, 17.3.1.4: a trap after it, by whatever it is done."""
+    image = F.VM | F.TF | 0x3000 | 2
+    m.memory.write(0x21000, (0x3102).to_bytes(2, "little"))                # POPF: TF again
+    end = m.vm86(text, eflags=image, eax=0)
+    assert end.vector == 1 and end.dr6 & 0x4000 and end.frame[0] == len(assemble(text, 0, bits=16))
 
 
 def test_single_step_in_vm86(m):
