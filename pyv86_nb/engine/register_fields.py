@@ -58,20 +58,30 @@ def mentioned(code, factory):
     return {number(u.register) for i in instructions(code) for u in factory.info(i).used_registers()} - {-1}
 
 
+def explicit(i):
+    """The general registers in the operands of an instruction: each register operand's, the base, the index; -1 for none."""
+    operands = [i.op_register(k) if i.op_kind(k) == iced.OpKind.REGISTER else iced.Register.NONE for k in range(i.op_count)]
+    return [number(r) for r in (*operands, i.memory_base, i.memory_index)]
+
+
+def has_sib(i):
+    """Whether its memory operand needs a SIB byte: an index, R12 or RSP as its base, or no base at all."""
+    return i.memory_index != iced.Register.NONE or i.memory_base == iced.Register.NONE or number(i.memory_base) & 7 == 4
+
+
 def fields_of(i, code, register):
     """The fields by which instruction i of `code` names this register."""
-    start, end = i.ip, i.ip + i.len
-    at = start
-    while code[at] in LEGACY:
-        at += 1
-    prefix, offsets = at, iced.Decoder(64, code[start:end]).get_constant_offsets(next(iter(iced.Decoder(64, code[start:end]))))
-    shape = i.op_code()
+    mine = code[i.ip:i.ip + i.len]
+    prefix = next(k for k, byte in enumerate(mine) if byte not in LEGACY)
+    decoder = iced.Decoder(64, mine)
+    offsets, shape = decoder.get_constant_offsets(decoder.decode()), i.op_code()
     kinds = [KINDS[shape.op_kind(k)] for k in range(shape.op_count)]
-    constants = offsets.displacement_size + offsets.immediate_size + offsets.immediate_size2 - kinds.count("IMM8_CONST_1")     # SHR by 1
-    rex, vex3, vex2 = code[at] >> 4 == 4, code[at] == 0xC4, code[at] == 0xC5
+    constants = offsets.displacement_size + offsets.immediate_size + offsets.immediate_size2
+    rex, vex3, vex2 = mine[prefix] >> 4 == 4, mine[prefix] == 0xC4, mine[prefix] == 0xC5
     memory = any(i.op_kind(k) == iced.OpKind.MEMORY for k in range(shape.op_count))
-    sib = memory and code[end - constants - 2] & 7 == 4 and code[end - constants - 2] >> 6 != 3
-    modrm = end - constants - 1 - (1 if sib else 0)
+    sib = memory and has_sib(i)
+    last = i.ip + i.len - constants - 1                  # of the bytes that say what it is
+    modrm, prefix = last - (1 if sib else 0), prefix + i.ip
 
     def field(low, shift, letter):
         """letter: the prefix's bit R, X or B."""
@@ -89,7 +99,7 @@ def fields_of(i, code, register):
         elif kind.endswith(("_OR_MEM", "_RM")):
             found.append(field(modrm, 0, "B"))
         elif kind.endswith("_OPCODE"):
-            found.append(field(end - constants - 1, 0, "B"))
+            found.append(field(last, 0, "B"))
         elif kind.endswith("_VVVV") and (vex2 or vex3):
             at = prefix + (1 if vex2 else 2)
             found.append(Field(at, 3, at, 6))
@@ -119,7 +129,16 @@ def fields(code, register, factory):
         if not mine and register in {number(u.register) for u in factory.info(i).used_registers()}:
             raise CannotRename(f"{i} uses the register without naming it")
         found += mine
+    for other in HOSTS:
+        check(code, renamed(code, found, register ^ other), register, other)
     return found
+
+
+def check(code, changed, register, other):
+    """Raise CannotRename unless `changed` is `code` with `other` in the place of `register`, and nothing else."""
+    for i, j in zip(instructions(code), instructions(changed), strict=True):
+        if (i.code, i.len) != (j.code, j.len) or [other if n == register else n for n in explicit(i)] != explicit(j):
+            raise CannotRename(f"{i} became {j}")
 
 
 def check_assignment(codes, where):
