@@ -37,9 +37,10 @@ from .emit import (
 )
 from .exceptions import GP, UD, fault
 from .fetch import fetch, fetch_page
-from .forms import CARRY_ONLY, PUT_OFF, SPECIAL_NAMES
+from .forms import SPECIAL_NAMES
 from .isa.opcodes import KERNELS, OPCODES
 from .kernels import PUSHF
+from .live_flags import live_flags
 from .raw import num, peek, poke
 from .records import EXITS, HOLES, RECORD, SEGMENT_STRIDE
 from .stencils import BYTE, BYTE_A, BYTE_B, CONSTANT, CONT, EXIT0, HERE, HOLE0, TAKEN, TLB_BASE
@@ -247,44 +248,6 @@ def put_stack(t, k, mode, d, left, r):
     base = S.EBP if r[D.STACK] == D.FRAME else S.ESP
     down = r[D.STACK] == D.DOWN
     return put_address(t, k, mode, d, left, S.SS, wide, 0, base, S.ZERO, -size if down else 0, size, down, True)
-
-
-@kernel
-def live_flags(t, n, mode):
-    """Mark, last to first, which instructions must leave flags: 1 because another reads them, CARRY_ONLY if no more than that is read,
-    PUT_OFF because something may fault and show them, which happens rarely enough.  In `read` and `shown`, bit 0 is the carry, bit 1 the others."""
-    read, shown = 0, 3
-    for i in range(n - 1, -1, -1):
-        d = t.d[i]
-        r = t.rows[d[D.ROW]]
-        w = r[D.WRITES]
-        d[D.FL] = 0
-        counted = w == D.BY_COUNT or w == D.ROTATED
-        if counted and d[D.SK] == D.IMMEDIATE and d[D.IMM] & 31 == 0:
-            w = 0                                       # a shift by 0
-        elif w == D.BY_COUNT and d[D.SK] == D.IMMEDIATE:
-            w = 1
-        if w:
-            mine = 2 if r[D.KEEPCF] else 3
-            if read & mine == 1 and shown & 2 == 0:
-                d[D.FL] = CARRY_ONLY
-            else:
-                d[D.FL] = 1 if read & mine else PUT_OFF if shown & mine else 0
-            if w == 1:
-                read &= ~mine
-                shown &= ~mine
-            elif d[D.FL]:
-                read = 3                                # what it does not write stays
-            if r[D.KEEPCF] and d[D.FL]:
-                read |= 1
-            if r[D.USES] == 1 and not r[D.KEEPCF]:
-                read |= 1
-            elif r[D.USES] == 3:
-                read = 3
-        else:
-            read |= r[D.USES]
-        if (d[D.MEM] and r[D.NO_ACCESS] == 0) or r[D.FAULTS] or r[D.KERNEL] or r[D.UNIT] & ~mode:
-            shown = 3
 
 
 @kernel
