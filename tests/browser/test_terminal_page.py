@@ -100,14 +100,14 @@ def test_colours_cursor_and_an_editor(linux) -> None:
     page.shot("terminal-ls.png")
 
     screen.type(r"clear; printf '\033[5;10Hhere\033[3A\033[2Dup\033[20;1H\033[41;33m low \033[m\n'" + "\n")
-    screen.wait("low")
+    screen.wait(re.compile("^ low", re.M))  # the command's own echo has the word too
     rows = screen.rows()
     assert rows[4][9:13] == "here" and rows[1][11:13] == "up" and rows[19].startswith(" low")  # CUP, CUU, CUB: ECMA-48, 8.3
     low = screen.style("low")
     assert (low["back"], low["color"]) == ("rgb(204, 0, 0)", "rgb(196, 160, 0)")  # colours 1 and 3
 
     screen.type("vi /tmp/letter\n")
-    screen.wait(re.compile(r"^~$.*letter.*1/1", re.S | re.M))
+    screen.wait(re.compile(r"^~$", re.M))
     screen.type("ifirst\nsecond\nthird")
     screen.wait(re.compile(r"^third\n.*^I /tmp/letter", re.S | re.M))
     page.page.keyboard.press("Escape")
