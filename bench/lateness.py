@@ -53,7 +53,7 @@ def idle() -> dict[str, object]:
     """The FreeDOS prompt polls and never halts: in real time it may cost its guest rate, no more."""
     from pyv86_nb import VM
 
-    path = image()
+    path = image("freedos722.img")
     if path is None:
         return row("CPU of the FreeDOS prompt in real time", "not measured: no freedos722.img here", "", None)
     with VM(fda=path, clock="wall") as vm:
