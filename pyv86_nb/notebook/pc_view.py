@@ -16,13 +16,12 @@ from __future__ import annotations
 
 import base64
 import struct
-import threading
 import time
-import weakref
 from typing import Any
 
 from ipywidgets import VBox
 
+from .one_widget import OneWidget
 from .screen_widget import Screen
 from .sender import Sender
 from .toolbar import Toolbar
@@ -67,18 +66,7 @@ class PcView(VBox):
         self.sender.expect_echo()
 
 
-_views: weakref.WeakValueDictionary[int, PcView] = weakref.WeakValueDictionary()
-_views_lock = threading.Lock()
-
-
-def view(vm: Any) -> PcView:
-    """The widget of `vm`, made at the first call; later calls return the same one."""
-    with _views_lock:
-        known = _views.get(id(vm))
-        if known is not None and known.vm is vm and known.comm is not None:
-            return known
-        made = _views[id(vm)] = PcView(vm)
-        return made
+view = OneWidget(PcView, lambda widget: widget.vm)  # the widget of a machine
 
 
 def png_size(data: bytes) -> tuple[int, int]:

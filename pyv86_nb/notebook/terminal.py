@@ -14,12 +14,12 @@ import pathlib
 import re
 import threading
 import time
-import weakref
 from typing import Any
 
 import anywidget
 import traitlets
 
+from .one_widget import OneWidget
 from .screen_widget import deliver_during_cells
 
 HERE = pathlib.Path(__file__).parent
@@ -150,18 +150,7 @@ class Terminal(anywidget.AnyWidget):
             self._wake.clear()
 
 
-_terminals: weakref.WeakValueDictionary[int, Terminal] = weakref.WeakValueDictionary()
-_lock = threading.Lock()
-
-
-def terminal(port: Any) -> Terminal:
-    """The terminal of `port`, made at the first call; later calls return the same one."""
-    with _lock:
-        known = _terminals.get(id(port))
-        if known is not None and known.port is port and known.comm is not None:
-            return known
-        made = _terminals[id(port)] = Terminal(port)
-        return made
+terminal = OneWidget(Terminal, lambda widget: widget.port)  # the terminal of a serial line
 
 
 def static_text(data: bytes, lines: int = STATIC_LINES) -> str:
