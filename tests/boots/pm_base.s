@@ -27,6 +27,13 @@
         stosd
 .endm
 
+.macro ENABLES port
+        mov     dx, \port
+        xor     eax, eax
+        in      ax, dx
+        stosd
+.endm
+
         mov     di, LOG
         PLACE   0x600, 1
         SELECT  0x40
@@ -42,13 +49,13 @@
         mov     dx, 0x602               # PM1_EN is the chip's, wherever it answers
         mov     ax, 0x0020
         out     dx, ax
-        READ    0x600
+        ENABLES 0x602
         PLACE   0x600, 0
         READ    0x608
-        READ    0x600
+        ENABLES 0x602
         PLACE   0xB000, 1
         READ    0x608
-        READ    0xB000
+        ENABLES 0xB002
         mov     bx, 0xB008
         call    counts
         PLACE   0x600, 1

@@ -12,7 +12,7 @@ pytestmark = pytest.mark.boot
 
 LOG, NOBODY = 0x8000, 0xFFFFFFFF
 RUNS = 0x001                                             # it counts, and its upper 8 bits are 0
-EXPECTED = [0x601, 1, NOBODY, RUNS, 0x00200000, NOBODY, NOBODY, NOBODY, 0x00200000, RUNS]
+EXPECTED = [0x601, 1, NOBODY, RUNS, 0x20, NOBODY, 0xFFFF, NOBODY, 0x20, RUNS]
 
 
 def words(log): return [int.from_bytes(log[i:i + 4], "little") for i in range(0, len(log), 4)]
