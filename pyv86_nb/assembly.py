@@ -93,11 +93,10 @@ class Machine:
 
     def reset(self, why: str = "") -> None:
         """The reset button; or what the guest has asked for (why: "reset"), which may be the processor's alone."""
-        if why == "reset":
-            self.board.reset_line()
-        else:
+        whole = why != "reset" or self.board.reset_line()
+        if why != "reset":
             self.board.reset()
-        self.processor.reset()
+        self.processor.reset(init=not whole)
 
     @property
     def halted(self) -> bool:

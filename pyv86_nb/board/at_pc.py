@@ -74,14 +74,15 @@ class AtPc(Backplane):
             for bank, base in (("", command), ("control", control), ("bus master", None if master is None else master + 8 * n)):
                 self.move(channel, bank, *[base] * (base is not None))
 
-    def reset_line(self) -> None:
-        """RESET is high.  A hard reset (CF9h) is everybody's; a pulse of 8042 or port 92h is the processor's: it is let pass."""
+    def reset_line(self) -> bool:
+        """RESET is high.  A hard reset (CF9h) is everybody's; a pulse of 8042 or port 92h is the processor's INIT: it is let pass."""
         isa = self.chips["isa"]
-        if isa.RESET and isa.SRST: self.reset()
+        if hard := bool(isa.RESET and isa.SRST): self.reset()
         else: self.chips["apic"].reset_local()           # a part of the processor
         isa.RESET = 0
         self.settle()
         while self.chips["cpu"].RESET: self.advance(max(self.clock.ips // 1_000_000, 1))
+        return hard
 
     def reset(self) -> None:
         """The reset button: all chips, at once."""

@@ -2,11 +2,13 @@
 Pentium Processor Family Developer's Manual 241430, chapter 5, pin names; RCIN# and A20 of the IBM PC/AT Technical Reference.
 
     INTR NMI    interrupt requests        A20       1: address line 20 passes
-    RESET       stops and restarts        POWEROFF  the supply goes off
+    RESET       restarts: RESET or INIT#  POWEROFF  the supply goes off
     IGNNE       1: x87 instructions pass over a pending error (coprocessor_error.py)
     REMAP       not a pin of any processor: memory, ports or interrupt routes have moved, the board must look (at_pc.py)
 
-Not emulated: SMI#, INIT# as a pin of its own (RESET serves both), bus and test pins.
+One word serves RESET and INIT#: who has raised it says which it is (at_pc.py, reset_line).
+
+Not emulated: SMI#, bus and test pins.
 """
 from ..devices.chip import Chip, pin_out, pins_in
 

@@ -71,12 +71,12 @@ class Apic(LocalApic):
     entry = parts(PINS, Redirection, "redirection table")
 
     def reset_local(self):
-        """RESET of the processor alone: the I/O APIC is a chip of its own, and hears nothing of it."""
-        words, pins = np.asarray(self.w), self.ext_pins
+        """INIT of the processor: its local APIC keeps its ID (SDM vol. 3, 11.4.7.3) and its base; the I/O APIC is a chip of its own."""
+        words, kept = np.asarray(self.w), (self.ext_pins, self.apic_id, self.base)
         io = words[LocalApic.words:].copy()
         self.reset()
         words[LocalApic.words:] = io
-        self.ext_pins = pins
+        self.ext_pins, self.apic_id, self.base = kept
         update(self)
 
     @INTIN.changed

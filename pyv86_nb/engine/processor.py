@@ -253,20 +253,22 @@ class Processor:
         chain = [self.cpu.chain[i] for i in range(min(self.cpu.chained, 8))]
         return [f"{NAMES.get(v >> 32, hex(v >> 32))}({v & 0xFFFFFFFF:#x})" for v in chain]
 
-    def reset(self) -> None:
-        """RESET: SDM vol. 3, table 10-1."""
-        cpu, now, extra = self.cpu, self.now, self.cpu.extra
-        kept = {"a20": cpu.a20 or 0xFFFFFFFF, "random": cpu.random}
+    def reset(self, init: bool = False) -> None:
+        """RESET, or INIT, which leaves the time stamp, MSRs, caches and the coprocessors as they are: SDM vol. 3, table 10-1."""
+        cpu, now, extra, caching = self.cpu, self.now, self.cpu.extra, self.cpu.cr0 & (S.NW | S.CD)
+        kept = {n: self.array[n].copy() for n in ("a20", "random", *S.KEPT_BY_INIT * init)}
         for n in S.ARCHITECTURAL:
             self.array[n] = 0
-        for n, v in kept.items():
-            setattr(cpu, n, v)
-        cpu.reg[S.EDX] = cpu.signature
+        cpu.tsc_offset = -now
         cpu.apic_base = S.APIC_RESET if self._apic else 0
         cpu.pat, cpu.misc_enable = PAT_RESET, 1
-        cpu.cr0, cpu.cf, cpu.carries, cpu.result = S.ET | S.NW | S.CD, *F.from_image(0)
-        cpu.idt_limit = cpu.gdt_limit = 0xFFFF
         cpu.fcw, cpu.ftw, cpu.mxcsr = 0x40, 0xFF, S.MXCSR_RESET
+        for n, v in kept.items():
+            self.array[n] = v
+        cpu.a20 = cpu.a20 or 0xFFFFFFFF
+        cpu.reg[S.EDX] = cpu.signature
+        cpu.cr0, cpu.cf, cpu.carries, cpu.result = S.ET | (caching if init else S.NW | S.CD), *F.from_image(0)
+        cpu.idt_limit = cpu.gdt_limit = 0xFFFF
         cpu.dr[6], cpu.dr[7] = 0xFFFF0FF0, 0x400
         for s in range(8):
             SEG.set_segment(cpu, s, 0, 0, 0xFFFF, 0x82 if s >= S.LDTR else SEG.REAL_DATA)

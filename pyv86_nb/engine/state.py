@@ -78,6 +78,7 @@ CPU = np.dtype([
     ("fetch", FETCH, (2 * FETCH_SIZE,)), ("jumps", JUMP, (JUMPS_SIZE,)), ("known_contexts", CONTEXT, (CONTEXTS,)),
 ])
 ARCHITECTURAL = CPU.names[:CPU.names.index("budget")]
+KEPT_BY_INIT = CPU.names[CPU.names.index("efer"):CPU.names.index("halted")]   # MSRs, x87 and SSE
 
 
 def offset(name, field=None, index=0):

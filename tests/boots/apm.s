@@ -17,13 +17,6 @@
     .endif
 .endm
 
-start:  cli
-        xor     ax, ax
-        mov     ds, ax
-        mov     es, ax
-        mov     ss, ax
-        mov     sp, 0x7C00
-        cld
         mov     di, LOG
         mov     bp, offset calls        # real mode first: present? connect, version, status, event, disconnect
 next:   mov     ax, [bp]

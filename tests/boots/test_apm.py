@@ -1,31 +1,27 @@
 """APM calls of SeaBIOS, from real mode and from both protected-mode interfaces, to power off.   Oracle: QEMU with the same boot sector."""
-import pathlib
 import time
 
 import pytest
+from boots.sector import floppy
 
 from bench.qemu import Qemu, found
-from pyv86_nb import VM, demo
+from pyv86_nb import VM
 
 pytestmark = pytest.mark.boot
 
 LOG, BYTES = 0x8000, 14 * 11 + 4
 
 
-def floppy(way):
-    text = pathlib.Path(__file__).with_name("apm.s").read_text()
-    return bytes(demo.assemble(f".equ WAY, {way}\n{text}", 0x7C00)).ljust(510, b"\0") + b"\x55\xaa" + bytes(1_474_560 - 512)
-
-
 @pytest.mark.qemu
 @pytest.mark.parametrize("way", [1, 2, 3], ids=["INT 15h", "16-bit interface", "32-bit interface"])
 def test_power_off_by_apm(way, seabios, tmp_path):
     if not found(): pytest.skip("qemu-system-i386 is not installed")
-    with VM("1M", fda=floppy(way), boot="a") as vm:
+    disk = floppy("apm.s", WAY=way)
+    with VM("1M", fda=disk, boot="a") as vm:
         stop = vm.run(timeout=60, seconds=60)
         assert stop.reason == "shutdown", f"{stop}\n" + "\n".join(vm.screen.text())
         ours = bytes(vm.memory[LOG:LOG + BYTES])
-    (tmp_path / "apm.img").write_bytes(floppy(way))
+    (tmp_path / "apm.img").write_bytes(disk)
     with Qemu("-drive", f"file={tmp_path / 'apm.img'},if=floppy,format=raw", "-boot", "a", "-no-shutdown") as q:
         end = time.monotonic() + 60
         while q.send("query-status")["status"] == "running" and time.monotonic() < end: time.sleep(0.05)

@@ -1,13 +1,13 @@
 """Video modes as a program gets them from the VGA BIOS: set by INT 10h, drawn by the processor through planes, windows and the linear
 framebuffer.   Oracle: QEMU's screenshot with the same boot sector."""
-import pathlib
 import time
 
 import numpy as np
 import pytest
+from boots import sector
 
 from bench.qemu import Qemu, found
-from pyv86_nb import VM, demo
+from pyv86_nb import VM
 
 pytestmark = [pytest.mark.boot, pytest.mark.qemu]
 
@@ -19,8 +19,7 @@ BITS = {8: 6, 15: 5}                                     # of a colour that are 
 
 def floppy(**given):
     given = {"MODE": 0, "WIDTH": 0, "HEIGHT": 0, "DEPTH": 0, "BANKS": 0, "DISPI": 0, **given}
-    text = "".join(f".equ {n}, {v}\n" for n, v in given.items()) + pathlib.Path(__file__).with_name("video.s").read_text()
-    return bytes(demo.assemble(text, 0x7C00)).ljust(510, b"\0") + b"\x55\xaa" + bytes(1_474_560 - 512)
+    return sector.floppy("video.s", **given)
 
 
 def ours(disk):

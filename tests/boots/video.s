@@ -6,13 +6,6 @@
 .equ INFO, 0x2000
 .equ LINES, 0x2028                      # of the mode's information: bytes of a line +10h, width +12h, height +14h, depth +19h, address +28h
 
-start:  cli
-        xor     ax, ax
-        mov     ds, ax
-        mov     es, ax
-        mov     ss, ax
-        mov     sp, 0x7C00
-        cld
 .if MODE
         mov     ax, MODE
         int     0x10

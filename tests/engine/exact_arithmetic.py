@@ -1,8 +1,9 @@
-"""Sums, products and shifts of the engine under watch, for a process of its own: `python tests/engine/exact_arithmetic.py`.
+"""Sums, products and shifts of the engine and of the chips under watch, for a process of its own: `python tests/engine/exact_arithmetic.py`.
 
 numba takes + - * of int64 for sums that never leave 64 bits (LLVM: nsw) and shift counts for 0-63; where they are not, compiled code
 may do anything.  Here the modules that numba compiles are imported with each of these operations checked, and run as Python: random
-streams, every form of every row, and numbers of the FPU at the edges.  What wraps on purpose is wide.plus, minus, times.
+streams, every form of every row, and numbers of the FPU at the edges; chips programmed with whatever comes, early and late in the
+machine's life, at its slowest and fastest.  What wraps on purpose is wide.plus, minus, times.
 """
 import ast
 import importlib.abc
@@ -13,10 +14,12 @@ import random
 import sys
 
 ROOT = pathlib.Path(__file__).parents[2] / "pyv86_nb"
+sys.path.append(str(pathlib.Path(__file__).parents[1] / "devices"))
 # unbounded on purpose, as nothing of them is compiled: wide words and floating point of the plain reader, and what only Python calls
 PYTHON_ONLY_FUNCTIONS = {"read_wide", "write_wide"}     # of modules that are compiled
 PYTHON_ONLY = {"wide", "lanes", "lanes_llvm", "softfloat", "floating", "packed", "cipher", "text", "val", "emit", "emit_vector", "forms", "stencils",
                "models", "plain", "processor", "memory", "cache", "unit", "view", "fpu_registers", "vector_registers", "irq_trace", "bus"}
+YEARS, LONGEST = 3600 * 24 * 365 * 10, 1 << 61           # s of guest time, ticks: NEVER is 2**62
 LOW, HIGH = -1 << 63, (1 << 63) - 1
 found: dict = {}
 
@@ -68,13 +71,13 @@ CHECKS = {ast.Add: add, ast.Sub: sub, ast.Mult: mult, ast.LShift: lshift, ast.RS
 
 
 class Watch(ast.NodeTransformer):
-    """Calls of the checks in place of operators, inside functions."""
+    """Calls of the checks in place of operators, inside functions; of a chip's, those that are compiled."""
 
-    def __init__(self, name):
-        self.name, self.depth = name, 0
+    def __init__(self, name, chip):
+        self.name, self.chip, self.depth = name, chip, 0
 
     def visit_FunctionDef(self, node):
-        if node.name in PYTHON_ONLY_FUNCTIONS:
+        if node.name in PYTHON_ONLY_FUNCTIONS or self.chip and not any(ast.unparse(d) == "kernel" for d in node.decorator_list):
             return node
         self.depth += 1
         node.body = [self.visit(n) for n in node.body]
@@ -105,7 +108,7 @@ class Watch(ast.NodeTransformer):
 
 class Loader(importlib.machinery.SourceFileLoader):
     def source_to_code(self, data, path, *, _optimization=-1):
-        tree = ast.fix_missing_locations(Watch(pathlib.Path(path).stem).visit(ast.parse(data)))
+        tree = ast.fix_missing_locations(Watch(pathlib.Path(path).stem, "devices" in path).visit(ast.parse(data)))
         return compile(tree, path, "exec", dont_inherit=True, optimize=_optimization)
 
     def get_code(self, fullname):
@@ -119,13 +122,27 @@ class Loader(importlib.machinery.SourceFileLoader):
 
 class Finder(importlib.abc.MetaPathFinder):
     def find_spec(self, name, path, target=None):
-        if not name.startswith("pyv86_nb.engine") or name.rpartition(".")[2] in PYTHON_ONLY:
+        if not name.startswith(("pyv86_nb.engine", "pyv86_nb.devices")) or name.rpartition(".")[2] in PYTHON_ONLY:
             return None
         at = ROOT.joinpath(*name.split(".")[1:]).with_suffix(".py")
         return importlib.util.spec_from_file_location(name, at, loader=Loader(name, str(at))) if at.exists() else None
 
 
-def main(cases, numbers):
+def chips(acts):
+    """Every chip, in the hands of the guests of test_hostile_guest.py."""
+    import test_hostile_guest as H
+
+    rng = random.Random("chips")
+    for ips in (1_200_000, 100_000_000, 3_333_333_000, 50_000_000_000):
+        for age in (0, 3600, min(YEARS, LONGEST // ips)):
+            for act in (H.ide, H.virtio, H.floppy, H.fw_cfg, H.timers, *[H.anything] * 6):
+                pc = H.Pc(ips)
+                pc.board.clock.now = age * ips
+                for _ in range(acts):
+                    act(rng, pc)
+
+
+def main(cases, numbers, acts):
     sys.meta_path.insert(0, Finder())
     import every_form as E
     import fuzz
@@ -145,10 +162,11 @@ def main(cases, numbers):
     for _ in range(numbers):
         state = test_fpu.state(rng)
         m.one(test_fpu.instruction(rng, state), state)
+    chips(acts)
     for where, what in sorted(found.items()):
         print("leaves 64 bits:", where, what)
     print(f"{len(found)} places")
 
 
 if __name__ == "__main__":
-    main(int(sys.argv[1]), int(sys.argv[2]))
+    main(*map(int, sys.argv[1:]))

@@ -316,8 +316,7 @@ def test_rf_is_over_after_one_instruction(m, cpl):
 @pytest.mark.parametrize("cpl, iopl", [(0, 0), (0, 3), (3, 0), (3, 3)])
 @pytest.mark.parametrize("before", [0, F.VIF, F.VIP, F.VIF | F.VIP])
 def test_popfd_leaves_vif_and_vip(m, cpl, iopl, before):
-    """vol. 2, POPF, table 4-21: VIP and VIF "N", unaffected, in each mode.  (Editions before 2009 had POPFD at CPL 0 clear both, and
-    those after say that it never did.)"""
+    """vol. 2, POPF, table 4-21: VIP and VIF "N", unaffected, in each mode.  (The pseudo-code of older editions has POPFD clear both.)"""
     m.let_int_80()
     for image in (F.VIF | F.VIP, 0):
         end = m.run(f"push {image | 2}; popfd; int 0x80", cpl, eflags=before | iopl << 12 | 2)

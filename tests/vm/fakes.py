@@ -55,7 +55,7 @@ class FakeProcessor:
 
     def bus_changed(self): pass
 
-    def reset(self):
+    def reset(self, init=False):
         self.resets += 1
         self.cpu.halted = 0
 

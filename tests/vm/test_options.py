@@ -23,6 +23,7 @@ BAD = [
     (dict(clock="sundial"), ValueError, "\"wall\""),
     (dict(mips=0), ValueError, "out of range"),
     (dict(mips=float("nan")), ValueError, "out of range"),
+    (dict(mips=100_000), ValueError, "to 50000"),
     (dict(mips="fast"), TypeError, "number of millions"),
     (dict(boot="x"), ValueError, "a (floppy)"),
     (dict(boot="aa"), ValueError, "at most once"),
