@@ -86,7 +86,7 @@ def find_context(cpu):
     """`context` for jumps under this CS base, mode, privilege and address space."""
     cpu.moved = 0
     base, mode = cpu.segment[S.CS].base, cpu.mode
-    entry = cpu.known_contexts[(base >> 4 ^ base >> 12 ^ mode ^ mode >> 16) & (S.CONTEXTS - 1)]
+    entry = cpu.known_contexts[(base >> 4 ^ base >> 12 ^ mode ^ mode >> 8 ^ mode >> 16) & (S.CONTEXTS - 1)]
     if entry.base != base or entry.mode != mode or entry.id >> 32 != cpu.era & 0x7FFFFFFF:
         cpu.contexts = cpu.contexts + 1 & 0x7FFFFFFF
         entry.base, entry.mode, entry.id = base, mode, (cpu.era & 0x7FFFFFFF) << 32 | cpu.contexts
