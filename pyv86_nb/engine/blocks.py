@@ -53,7 +53,7 @@ LAST_EA = SPECIAL_NAMES.index("align_ea32_3")
 T_FROM, U_FROM, T_TO, U_TO = (SPECIAL_NAMES.index(n) for n in ("t_from_0", "u_from_0", "t_to_0", "u_to_0"))
 ALIGN_EA16, ALIGN_EA32 = SPECIAL_NAMES.index("align_ea16_None"), SPECIAL_NAMES.index("align_ea32_None")
 SEGMENT_EA16, SEGMENT_EA32 = SPECIAL_NAMES.index("segment_ea16_None"), SPECIAL_NAMES.index("segment_ea32_None")
-LOAD_TMP16, LOAD_TMP32 = SPECIAL_NAMES.index("load_tmp16"), SPECIAL_NAMES.index("load_tmp32")
+LOAD_TMP, ADVANCE = SPECIAL_NAMES.index("load_tmp8"), SPECIAL_NAMES.index("advance16_si")      # by width; by what D.STRING says of a row, then 32
 POP_TO_MEMORY = SPECIAL_NAMES.index("pop_to_memory16_16")                 # then 16_32, 32_16, 32_32
 FIRST_EXIT = SPECIAL_NAMES.index(next(iter(EXITS)))
 E_LINK, E_GONE = list(EXITS).index("exit_link"), list(EXITS).index("exit_gone")
@@ -274,16 +274,16 @@ def plan_kernel(t, k, cpu, d, r, left):
 
 @kernel
 def is_simple(d, r, mode, last):
-    """Kernels that have handlers in some modes: x87 without unmasked exceptions; outside protected mode loads of segment registers,
-    and CLI in real mode.  Interrupts wait for the instruction after a load of SS: within a block they do, and a load that is the
-    last of its block is done by the kernel."""
+    """Instructions with kernels that have handlers here: x87 without unmasked exceptions; string instructions without REP; CLI; outside
+    protected mode loads of segment registers.  Interrupts wait for the instruction after a load of SS: within a block they do, and a
+    load that is the last of its block is done by the kernel."""
     if r[D.FPU]:
         return mode & S.FPU != 0
     k = r[D.KERNEL]
+    if r[D.STRING] or k == CLI_KERNEL:
+        return d[D.REP] == 0 or k == CLI_KERNEL
     if mode & S.UNPROTECTED == 0 or mode & S.ALIGN:
         return False
-    if k == CLI_KERNEL:
-        return mode & S.V86 == 0
     if k == MOV_SEGMENT_KERNEL or k == POP_SEGMENT_KERNEL:
         return d[D.RA] == S.ES or S.DS <= d[D.RA] <= S.GS or (d[D.RA] == S.SS and not last)
     return k == LOAD_FAR_KERNEL and d[D.WI] == 1 and d[D.IMM] != S.SS
@@ -304,12 +304,32 @@ def plan_x87(t, k, mode, d, r, left):
 
 
 @kernel
+def plan_string(t, k, mode, d, r, left):
+    """The first operand to TMP if there are two in memory, a MOV or a CMP, and the indices: what can fault comes before what changes."""
+    size, where = 1 << d[D.WI], r[D.STRING]
+    if where & D.AT_SI:
+        k = put_address(t, k, mode, d, left, d[D.SEG], d[D.AW], 0, S.ESI, S.ZERO, 0, size, False, True)
+    if where == D.AT_SI | D.AT_DI:
+        k = put(t, k, t.special[LOAD_TMP + d[D.WI]], d, left, 0, 0, 0, 0)
+    if where & D.AT_DI:
+        writes = d[D.DK] == D.MEMORY and r[D.KEEP] != 0
+        k = put_address(t, k, mode, d, left, S.ES, d[D.AW], 0, S.EDI, S.ZERO, 0, size, writes, True)
+    k = put(t, k, D.handler_of(t.sid, d, r, d[D.FL], 0), d, left, 0, d[D.RA], d[D.RB], 0)
+    return put(t, k, t.special[ADVANCE + 3 * d[D.AW] + where - 1], d, left, size, 0, 0, 0)
+
+
+@kernel
 def plan_simple(t, k, mode, d, r, left):
     if r[D.FPU]:
         return plan_x87(t, k, mode, d, r, left)
     kernel, segment, other = r[D.KERNEL], d[D.RA], max(d[D.RB], 0)
+    if r[D.STRING]:
+        return plan_string(t, k, mode, d, r, left)
     if kernel == CLI_KERNEL:
-        return put(t, k, t.special[CLI], d, left, 0, 0, 0, 0)
+        k = put(t, k, t.special[CLI], d, left, 0, 0, 0, 0)
+        q = t.plan[k - 1]
+        q.what, q.next = pack(d, kernel - 1, d[D.SEG]), (d[D.EIP] + d[D.LEN]) & 0xFFFFFFFF
+        return k
     if kernel == POP_SEGMENT_KERNEL:
         wide, size = 1 if mode & S.B32 else 0, 2 if d[D.WI] == 1 else 4
         k = put_address(t, k, mode, d, left, S.SS, wide, 0, S.ESP, S.ZERO, 0, size, False, True)
@@ -411,7 +431,7 @@ def plan_block(cpu, t, n, eip, after_last):
         if d[D.EA] >= 0:
             if r[D.STACK] == D.UP and d[D.ROW] == POP_EV:
                 k = put_stack(t, k, mode, d, left, r)
-                k = put(t, k, t.special[LOAD_TMP16 if d[D.WI] == 1 else LOAD_TMP32], d, left, 0, 0, 0, 0)
+                k = put(t, k, t.special[LOAD_TMP + d[D.WI]], d, left, 0, 0, 0, 0)
                 disp = d[D.DISP] + (size if d[D.EBASE] == S.ESP else 0)    # "computed after ESP is incremented"
                 k = put_address(t, k, mode, d, left, d[D.SEG], d[D.AW], d[D.EA], d[D.EBASE], d[D.EINDEX], disp, size, True, True)
                 which = POP_TO_MEMORY + (2 if d[D.WI] == 2 else 0) + (1 if mode & S.B32 else 0)
@@ -422,7 +442,7 @@ def plan_block(cpu, t, n, eip, after_last):
             k = put_address(t, k, mode, d, left, d[D.SEG], d[D.AW], d[D.EA], d[D.EBASE], d[D.EINDEX], d[D.DISP], size, write,
                             r[D.NO_ACCESS] == 0)
             if r[D.STACK]:                              # PUSH, CALL m: by way of TMP
-                k = put(t, k, t.special[LOAD_TMP16 if d[D.WI] == 1 else LOAD_TMP32], d, left, 0, 0, 0, 0)
+                k = put(t, k, t.special[LOAD_TMP + d[D.WI]], d, left, 0, 0, 0, 0)
                 d[D.SK], d[D.RB] = D.REG, TMP_WORD
         if r[D.STACK]:
             k = put_stack(t, k, mode, d, left, r)

@@ -19,19 +19,20 @@ FIELDS = 24
 KIND = {"-": 0, "r": 1, "l": 2, "h": 3, "m": 4, "i": 5, "c": 6, "x": 7}
 NONE, REG, LOW, HIGH, MEMORY, IMMEDIATE, COUNT, VECTOR = range(8)
 # where an operand comes from
-FROM = {"-": 0, "E": 1, "G": 2, "Z": 3, "A": 4, "I": 5, "J": 0, "M": 6, "CL": 7, "1": 5, "O": 8, "Sw": 9, "word": 10,
+FROM = {"-": 0, "E": 1, "G": 2, "Z": 3, "A": 4, "I": 5, "J": 0, "M": 6, "CL": 7, "1": 5, "O": 8, "X": 8, "Y": 8, "Sw": 9, "word": 10, "T": 11,
         "V": 2, "W": 1, "U": 1, "P": 2, "Q": 1, "N": 1}
 # columns of the row table
 (WIDTH, MODRM, DST, SRC, SRC_WORD, SRC8, IMM_KIND, IMM2_KIND, WRITES, USES, FAULTS, ENDS, STACK, FUSE, HAS_CC, KEEPCF, LOCK, KERNEL,
- LOOP, READS, KEEP, SIZE, WIDE, DST_FILE, SRC_FILE, UNIT, AT_EDI, NO_ACCESS, NO_MOD, SELECT, STORES, SID_AT, SID_CC, FPU) = range(34)
+ LOOP, READS, KEEP, SIZE, WIDE, DST_FILE, SRC_FILE, UNIT, AT_EDI, NO_ACCESS, NO_MOD, SELECT, STORES, SID_AT, SID_CC, STRING, RMS, FPU) = range(36)
 BYTE, OPERAND_SIZE, WORD, DWORD = range(4)                                # WIDTH
-NO_END, JUMP, BRANCH, INDIRECT, KERNEL_END = range(5)                     # ENDS
+NO_END, JUMP, BRANCH, INDIRECT, KERNEL_END, TIME = range(6)               # ENDS
+AT_SI, AT_DI = 1, 2                                                       # STRING
 BY_COUNT, ROTATED, CARRY = 2, 3, 4                                        # WRITES, apart from none and all
 DOWN, UP, FRAME = 1, 2, 3                                                 # STACK
 LOOK = (len(MAPS) + 1, len(PREFIXES), 256, 8, 2)                           # map, prefix, opcode, ModRM reg, memory -> row
 X87 = len(MAPS)                                                            # a map of registers: low opcode bits and reg, r/m
 OK, UNDEFINED, MORE, TOO_LONG = range(4)                                  # what decode answers
-MAY_DIVIDE = (steps.div, steps.idiv, steps.aam)
+MAY_FAULT = (steps.div, steps.idiv, steps.aam, steps.rdtsc)               # without a memory operand
 IMMEDIATES = {"Ib": 1, "Ibs": 2, "Jbs": 2, "Iz": 3, "Jz": 3, "1": 4, "Iw": 5, "Ob": 6, "Ov": 6, "Ap": 7}
 
 
@@ -81,9 +82,9 @@ def tables(where):
         rows[i, IMM2_KIND] = immediates[1] if len(immediates) > 1 else 0
         rows[i, WRITES] = {"none": 0, "all": 1, "count": BY_COUNT, "rotate": ROTATED, "carry": CARRY}[r.writes]
         rows[i, USES] = {"": 0, "c": 1, "all": 3}[r.uses]
-        rows[i, FAULTS] = bool(r.stack or r.fpu) or r.step in MAY_DIVIDE
+        rows[i, FAULTS] = bool(r.stack or r.fpu) or r.step in MAY_FAULT
         rows[i, FPU] = r.fpu
-        rows[i, ENDS] = {"": NO_END, "jump": JUMP, "branch": BRANCH, "indirect": INDIRECT, "kernel": KERNEL_END}[r.ends]
+        rows[i, ENDS] = {"": NO_END, "jump": JUMP, "branch": BRANCH, "indirect": INDIRECT, "kernel": KERNEL_END, "time": TIME}[r.ends]
         rows[i, STACK] = {"": 0, "down": DOWN, "up": UP, "frame": FRAME}[r.stack]
         rows[i, FUSE] = r.name in ("cmp", "test")
         rows[i, HAS_CC] = plus == "c"
@@ -97,6 +98,9 @@ def tables(where):
         rows[i, DST_FILE], rows[i, SRC_FILE] = ({128: S.XMM, 64: S.MMX, 0: 0}[register_bits(c)] for c in codes[:2])
         rows[i, UNIT], rows[i, AT_EDI] = ("sse" in r.unit) * S.SSE | ("mmx" in r.unit) * S.FPU, r.at_edi
         rows[i, NO_ACCESS], rows[i, NO_MOD] = r.step in (steps.lea, hint), codes[0][0] == "R" or codes[1][0] == "R"
+        letters = {c[0] for c in r.operands}
+        rows[i, STRING] = AT_SI * bool(letters & {"X", "T"}) | AT_DI * ("Y" in letters)
+        rows[i, RMS], rows[i, STORES] = sum(1 << rm for rm in r.rm), r.step is steps.cmpxchg8b
         # handlers of the row: width, dst, src, flags, 32-bit stack or count, cc; -1 where there is none
         if r.bits:
             mine = np.full((8, 8, r.select + 1), -1, np.int16)
@@ -196,6 +200,8 @@ def decode(code, n, big, stack_big, look, rows, d):
         if p >= n:
             return MORE
         p += 1
+        if mod == 3 and r[RMS] >> rm & 1 == 0:
+            return UNDEFINED
         memory = mod != 3 and r[NO_MOD] == 0                              # MOV CRn, DRn take mod for 3
         if memory:
             base, index, scale, size, stack_based = rm, S.ZERO, -1, 0, False
@@ -247,6 +253,8 @@ def decode(code, n, big, stack_big, look, rows, d):
                 return UNDEFINED
         elif source == 10:
             k, x = REG, r[SRC_WORD]
+        elif source == 11:
+            k, x = LOW if byte else REG, S.TMP
         elif 1 <= source <= 4:
             x = rm if source == 1 else reg if source == 2 else o & 7 if source == 3 else 0
             k = REG
@@ -259,7 +267,7 @@ def decode(code, n, big, stack_big, look, rows, d):
             d[DK], d[RA] = k, x
         else:
             d[SK], d[RB] = k, x
-    if r[KERNEL]:                                                          # kernels get the plain numbers
+    if r[KERNEL] and r[STRING] == 0:                                       # kernels get the plain numbers
         d[RA], d[RB] = reg, -1 if memory else rm
         if r[SRC_WORD]:
             d[IMM] = r[SRC_WORD] - S.SELECTORS                             # LES...: which segment

@@ -44,7 +44,8 @@ class Form:
                 self.w, self.dst, self.src, self.flags, self.cc, self.stack, self.aw)
 
 
-BY_NAME = (steps.carry, steps.direction, steps.bit_scan, steps.decimal, steps.ascii_adjust, x87.compare, x87.store_integer, x87.sign, x87.turn)
+BY_NAME = (steps.rdtsc, steps.carry, steps.direction, steps.bit_scan, steps.decimal, steps.ascii_adjust,
+           x87.compare, x87.store_integer, x87.sign, x87.turn)
 
 
 def kinds(code, w):
@@ -62,8 +63,10 @@ def kinds(code, w):
         return "lhm" if byte else "rm"
     if letter in "GZ":
         return "lh" if byte else "r"
-    if letter == "O":
+    if letter in "OXY":
         return "m"
+    if letter == "T":
+        return "l" if byte else "r"
     return "i" if letter in "I1" else "-"
 
 
@@ -85,7 +88,7 @@ def widths(row):
     if row.fpu:
         return (16, 32)
     text = " ".join(row.operands)
-    if row.name == "set" or (row.operands and row.operands[-1 if row.operands[0] == "-" else 0] in ("Eb", "Gb", "Zb", "AL", "Ob", "Mb")):
+    if row.name == "set" or (row.operands and row.operands[-1 if row.operands[0] == "-" else 0] in ("Eb", "Gb", "Zb", "AL", "Ob", "Mb", "Yb", "Tb")):
         return (8,)
     return (16, 32) if "v" in text or "z" in text or row.stack or row.ends or row.kernel else (32,)
 
@@ -96,7 +99,7 @@ def forms(row):
         for double in (False, True) if row.step is x87.arithmetic else (False,):
             yield Form(row, 32, dst, src, double, row.cc)
         return
-    if row.kernel:
+    if row.kernel and row.step is steps.kernel:
         return
     codes = (row.operands + ("-", "-"))[:2]
     if row.bits:
@@ -269,7 +272,13 @@ def move(temporary, register, back=False):
     return build
 
 
+def advance(m, width, registers):
+    steps.advance(m, registers, m.hole("imm"), width)
+    m.next()
+
+
 SCALES = (None, 0, 1, 2, 3)
+INDICES = {"si": (steps.SI,), "di": (steps.DI,), "both": (steps.SI, steps.DI)}
 SPECIAL = {
     "head": head, "goto": lambda m: m.jump(None), "hop": hop, "python": lambda m: m.leave("exit_python"),
     "kernel": lambda m: m.leave("exit_kernel"),
@@ -277,7 +286,8 @@ SPECIAL = {
     **{f"ea32_{s}_of_nothing": partial(ea, width=32, scale=s, based=False) for s in SCALES},
     **{f"segment_ea{w}_{s}": partial(segment_ea, width=w, scale=s) for w in (16, 32) for s in SCALES},
     **{f"align_ea{w}_{s}": partial(segment_ea, width=w, scale=s, aligned=True) for w in (16, 32) for s in SCALES},
-    **{f"load_tmp{w}": simple_form(steps.load_tmp, w, 32) for w in (16, 32)},
+    **{f"load_tmp{w}": simple_form(steps.load_tmp, w, 32) for w in (8, 16, 32)},
+    **{f"advance{w}_{n}": partial(advance, width=w, registers=r) for w in (16, 32) for n, r in INDICES.items()},
     **{f"pop_to_memory{w}_{k}": simple_form(steps.pop_to_memory, w, k) for w in (16, 32) for k in (16, 32)},
     **{f"mov_segment_{k}": simple_form(steps.mov_segment, 16, src=k) for k in "rm"},
     **{f"pop_segment{w}_{k}": simple_form(steps.pop_segment, w, k) for w in (16, 32) for k in (16, 32)},

@@ -13,7 +13,7 @@ def live_flags(t, n, mode):
     for i in range(n - 1, -1, -1):
         d = t.d[i]
         r = t.rows[d[D.ROW]]
-        w = r[D.WRITES]
+        w = 0 if r[D.STRING] and d[D.REP] else r[D.WRITES]
         d[D.FL] = 0
         counted = w == D.BY_COUNT or w == D.ROTATED
         if counted and d[D.SK] == D.IMMEDIATE and d[D.IMM] & 31 == 0:

@@ -7,7 +7,7 @@ Not here: performance counters, DEBUGCTL.
 from numba.extending import register_jitable as kernel
 
 from . import state as S
-from .exceptions import GP, UD, fault
+from .exceptions import GP, fault
 from .isa import flags as F
 from .isa.wide import minus, plus, ult
 from .isa.words import sx
@@ -19,7 +19,6 @@ from .segmentation import need_cpl0, protected, put_register, set_segment, updat
 (TIME_STAMP_COUNTER, PLATFORM_ID, APIC_BASE, EBL_CR_POWERON, UPDATE_TRIGGER, UPDATE_SIGNATURE, MTRR_CAP, CAPABILITIES) = (
     0x10, 0x17, 0x1B, 0x2A, 0x79, 0x8B, 0xFE, 0x10A)
 SYSENTER_CS, SYSENTER_ESP, SYSENTER_EIP, MISC_ENABLE, PAGE_ATTRIBUTES, EFER, TSC_AUX = 0x174, 0x175, 0x176, 0x1A0, 0x277, 0xC0000080, 0xC0000103
-RDTSC_TICKS = 31                                        # that it takes longer than others, as on a P6: programs wait by reading it
 MCG_CAP, MCG_STATUS = 0x179, 0x17A                      # the number of banks; RIPV, EIPV, MCIP
 DEADLINE = 0x6E0                                        # IA32_TSC_DEADLINE
 FAR = 1 << 61                                           # ticks: further than any machine runs
@@ -68,24 +67,6 @@ def tick_of(cpu, v):
     if ult(now, v) == 0:
         return 1
     return max(ticks(cpu) + (left if 0 <= left < FAR else FAR), 1)
-
-
-@kernel
-def rdtsc(cpu):
-    if cpu.cr4 & S.TSD and cpu.cpl:
-        fault(cpu, GP, 0)
-    t = time_stamp(cpu)
-    cpu.reg[S.EAX], cpu.reg[S.EDX] = t & 0xFFFFFFFF, t >> 32 & 0xFFFFFFFF
-    cpu.budget -= RDTSC_TICKS
-    cpu.extra += RDTSC_TICKS
-
-
-@kernel
-def rdtscp(cpu):
-    if cpu.place != 1:                                  # 0F 01 F9 is the only one of its row
-        fault(cpu, UD, 0)
-    rdtsc(cpu)
-    cpu.reg[S.ECX] = cpu.tsc_aux
 
 
 @kernel
@@ -269,5 +250,5 @@ def sysexit(cpu):
     cpu.attention = 1
 
 
-KERNELS = {"cpuid": cpuid, "rdtsc": rdtsc, "rdtscp": rdtscp, "rdpmc": rdpmc, "random": random,
+KERNELS = {"cpuid": cpuid, "rdpmc": rdpmc, "random": random,
            "rdmsr": rdmsr, "wrmsr": wrmsr, "sysenter": sysenter, "sysexit": sysexit}

@@ -61,7 +61,7 @@ class Plain(Operands):
             cpu.eflags &= ~F.RF
             cpu.next = self.to = (cpu.eip + d[D.LEN]) & 0xFFFFFFFF
             row, r = OPCODES[d[D.ROW]], self.rows[d[D.ROW]]
-            if row.kernel or (row.name == "pushf" and cpu.mode & S.V86):
+            if (row.kernel and not (r[D.STRING] and d[D.REP] == 0)) or (row.name == "pushf" and cpu.mode & S.V86):
                 return self.do_kernel(d, r, row)
             self.do_step(d, r, row)
             return -1
@@ -110,12 +110,17 @@ class Plain(Operands):
             self.address = self.linear(d, size, (d[D.DK] == D.MEMORY and row.keep) or bool(r[D.STORES]))
         elif r[D.STACK]:
             self.address = self.stack_address(d, r, size)
+        elif r[D.STRING]:
+            self.string_addresses(d, r, size)
         step(self, f)
+        if r[D.STRING]:
+            steps.advance(self, [(steps.SI,), (steps.DI,), (steps.SI, steps.DI)][r[D.STRING] - 1], size, f.aw)
         for which, kind, w, v in self.pending:
             cpu.reg[self.number(which)] = merge(self.rd_reg(which), kind, w, v)
         if self.new_flags:
             cpu.cf, cpu.carries, cpu.result = self.new_flags
-        cpu.eflags = self.new_words.get("eflags", cpu.eflags)
+        for name, v in self.new_words.items():
+            setattr(cpu, name, v)
         for address, w, v in self.stores:
             (write if w <= 32 else write_wide)(cpu, address, w // 8, v, is_user(cpu))
         cpu.eip = self.to
@@ -137,6 +142,16 @@ class Plain(Operands):
         base = self.cpu.reg[S.EBP if r[D.STACK] == D.FRAME else S.ESP] - (size if down else 0)
         return logical(self.cpu, S.SS, cut(base, 32 if d[D.STACKED] else 16), size, down)
 
+    def string_addresses(self, d, r, size):
+        """Of the last operand; the one before it goes to TMP."""
+        at = lambda s, register, write: logical(self.cpu, s, cut(self.cpu.reg[register], 32 if d[D.AW] else 16), size, write)
+        if r[D.STRING] & D.AT_SI:
+            self.address = at(d[D.SEG], S.ESI, False)
+        if r[D.STRING] == D.AT_SI | D.AT_DI:
+            self.cpu.reg[S.TMP] = read(self.cpu, self.address, size, is_user(self.cpu))
+        if r[D.STRING] & D.AT_DI:
+            self.address = at(S.ES, S.EDI, d[D.DK] == D.MEMORY and bool(r[D.KEEP]))
+
     # THE MACHINE
 
     def number(self, which): return {"ra": self.d[D.RA], "rb": self.d[D.RB]}.get(which, which)
@@ -150,7 +165,7 @@ class Plain(Operands):
             (probe if (address & 4095) + size > 4096 else fill)(cpu, address, size, int(write), user)
         return address
 
-    def rd(self, address, w): return read(self.cpu, address, w // 8, is_user(self.cpu))
+    def rd(self, address, w): return (read if w <= 32 else read_wide)(self.cpu, address, w // 8, is_user(self.cpu))
     def wr(self, address, w, v): self.stores.append((address, w, v))
     def t(self): return self.address
     def imm(self, w): return cut(self.d[D.IMM], w)
@@ -236,6 +251,10 @@ class Plain(Operands):
     def require(self, cond):
         if not cond:
             fault(self.cpu, DIVIDE, 0)
+
+    def allow(self, cond):
+        if not cond:
+            fault(self.cpu, GP, 0)
 
     def within(self, to):
         if to > self.cpu.segment[S.CS].limit:

@@ -9,7 +9,7 @@ from .isa import flags as F
 from .isa import shift
 from .isa.words import sx
 from .paging import flush_address_space, invalidate, load_pdptes, set_cr3
-from .segmentation import get_operand, need_cpl0, need_umip, put_register, put_word, set_windows, set_zf, update_mode
+from .segmentation import get_operand, need_cpl0, need_umip, put_register, put_word, set_windows, update_mode
 
 CR0_BITS = S.PE | S.MP | S.EM | S.TS | S.NE | S.WP | S.AM | S.NW | S.CD | S.PG
 FLUSHING = S.PSE | S.PAE | S.PGE | S.SMEP | S.SMAP       # of CR4
@@ -121,7 +121,7 @@ def clts(cpu):
 @kernel
 def set_ac(cpu):
     """CLAC 0F 01 CA, STAC 0F 01 CB."""
-    if cpu.place != 2 and cpu.place != 3 or cpu.cpl:
+    if cpu.cpl:
         fault(cpu, UD, 0)
     cpu.eflags = cpu.eflags | F.AC if cpu.place == 3 else cpu.eflags & ~F.AC
     update_mode(cpu)
@@ -189,7 +189,7 @@ def bound(cpu):
         fault(cpu, BR, 0)
 
 
-# BITS AND EXCHANGE IN MEMORY
+# BITS IN MEMORY
 
 @kernel
 def bit_string(cpu):
@@ -216,19 +216,6 @@ def bit_string(cpu):
     cpu.cf = cpu.cf & 6 | cf
 
 
-@kernel
-def cmpxchg8b(cpu):
-    at, user = logical(cpu, cpu.of_segment, cpu.offset, 8, 1), is_user(cpu)
-    probe(cpu, at, 8, 1, user)
-    low, high = read(cpu, at, 4, user), read(cpu, (at + 4) & 0xFFFFFFFF, 4, user)
-    same = low == cpu.reg[S.EAX] and high == cpu.reg[S.EDX]
-    write(cpu, at, 4, cpu.reg[S.EBX] if same else low, user)
-    write(cpu, (at + 4) & 0xFFFFFFFF, 4, cpu.reg[S.ECX] if same else high, user)
-    if not same:
-        cpu.reg[S.EAX], cpu.reg[S.EDX] = low, high
-    set_zf(cpu, same)
-
-
 # THE REST
 
 @kernel
@@ -247,4 +234,4 @@ KERNELS = {"mov_to_control": mov_to_control, "mov_from_control": mov_from_contro
            "mov_from_debug": mov_from_debug, "smsw": smsw, "lmsw": lmsw, "clts": clts, "set_ac": set_ac, "invlpg": invlpg,
            "invd": invd, "wbinvd": invd,
            "pusha": pusha, "popa": popa, "enter": enter,
-           "bound": bound, "bit_string": bit_string, "cmpxchg8b": cmpxchg8b, "hlt": hlt, "ud": ud}
+           "bound": bound, "bit_string": bit_string, "hlt": hlt, "ud": ud}

@@ -70,7 +70,7 @@ def registers(i, row):
     codes = row.operands
     modrm = bool(ext) or any(c[0] in "EGMVWUPQNSRCD" and c != "CL" for c in codes)
     named = range(8) if "Dd" in codes else (0, 2, 3, 4) if "Cd" in codes else (0, 2, 3, 4, 5) if row.name == "mov_segment" else range(6) if "Sw" in codes else (None,)
-    rms = {"rdtscp": (1,), "set_ac": (2, 3)}.get(row.kernel, (None,))
+    rms = row.rm if len(row.rm) < 8 else (None,)
     for memory in (False, True):
         if memory and not (modrm and row.mod != "r" and codes[:1] != ("Rd",) and "Rd" not in codes and any(c[0] in "EMWQ" for c in codes) or row.mod == "m"):
             continue

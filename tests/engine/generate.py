@@ -25,7 +25,7 @@ ROWS = [r for r in OPCODES if r.name not in ELSEWHERE and r.kernel not in ("x87"
 STRINGS = {"movs": "sd", "cmps": "sd", "stos": "d", "lods": "s", "scas": "d"}
 READERS = {"adc", "sbb", "rcl", "rcr", "j", "set", "cmov", "lahf", "sahf", "pushf", "cmc", "salc", "loope", "loopne", "into", "daa", "das", "aaa",
            "aas", "int", "int3", "int1", "call_far", "iret"}
-MODRM = {"Eb", "Ev", "Ew", "Gb", "Gv", "Gw", "M", "Mv", "Mb", "Mp", "Mq", "Ms", "Rd", "Sw", "V", "W", "U", "P", "Q", "N", "Ed", "Gd"}
+MODRM = {"Eb", "Ev", "Ew", "Gb", "Gv", "Gw", "M", "Mv", "Mb", "Mp", "Mq", "Ms", "Rd", "Sw", "Eq", "V", "W", "U", "P", "Q", "N", "Ed", "Gd"}
 FAR = {"call_far", "jmp_far", "ret_far", "iret", "int", "int3", "into"}
 
 

@@ -47,7 +47,8 @@ def ours(code, big):
 def claimed(op, modrm, prefixes):
     repeats = [p for p in prefixes if p in (0xF2, 0xF3)]
     must = MANDATORY.index(f"{repeats[-1]:02X}") if repeats else int(0x66 in prefixes)
-    return LOOK[op[0], must, op[1], modrm >> 3 & 7, int(modrm >> 6 != 3)] >= 0
+    row = LOOK[op[0], must, op[1], modrm >> 3 & 7, int(modrm >> 6 != 3)]
+    return row >= 0 and (modrm < 0xC0 or modrm & 7 in OPCODES[row].rm or (op[0] == 0 and op[1] >> 3 == 0x1B))
 
 
 @pytest.mark.parametrize("bits", [16, 32])

@@ -31,7 +31,7 @@ from protected_machine import (
 
 from pyv86_nb.engine import state as S
 from pyv86_nb.engine.isa import flags as F
-from pyv86_nb.engine.msr import RDTSC_TICKS
+from pyv86_nb.engine.isa.steps import RDTSC_TICKS
 
 X = FREE * 8
 SYSTEM = [TSS16, LDT_TYPE, TSS16_BUSY, CALL16, TASK_GATE, INT16, 7, 8, TSS32, 10, TSS32_BUSY, CALL32, 13, INT32, TRAP32, 0]

@@ -20,14 +20,14 @@ class Row:
     uses: str = ""                # flags read: "c" the carry, "all"
     sw: int = 0                   # width of the source when it is not that of the destination
     third: bool = False           # there is a third operand, an immediate
-    ends: str = ""                # ends a block: jump, branch, indirect, kernel
+    ends: str = ""                # ends a block: jump, branch, indirect, kernel; time: and goes on behind it
     stack: str = ""               # the address in t: down = ESP - size, up = ESP, frame = EBP
     mod: str = ""                 # "r", "m": only with a register, only with memory
     lock: bool = False            # LOCK is allowed, with a destination in memory
     kernel: str = ""
     fixed: int = 0                # width, where the operand size says nothing
     fpu: int = 0                  # x87, with a handler for the ordinary case: 1, or 2 when it writes memory
-    rm: tuple = tuple(range(8))   # the r/m fields of the register form
+    rm: tuple = tuple(range(8))   # the r/m fields of the register form, where they are part of the opcode
     pops: int = 0                 # registers of the FPU that are popped
     cc: int = 0                   # what tells handlers of one step apart
     feature: str = ""             # the CPUID feature without which the opcode is undefined (models.py)
@@ -63,4 +63,4 @@ def plain(encoding, name, operands, step, **k):
 
 
 def kernel(encoding, name, operands="", to="", **k):
-    return op(encoding, name, operands, step=steps.kernel, kernel=to or name, writes="none", uses="all", ends="kernel", **k)
+    return op(encoding, name, operands, step=steps.kernel, kernel=to or name, writes="none", ends="kernel", **k)
