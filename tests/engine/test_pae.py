@@ -2,6 +2,8 @@
 import pytest
 from protected_machine import CODE, DATA, GP, PF, RAM, TIERS, Machine
 
+from pyv86_nb.engine.records import INDIRECT
+
 P, W, U, A, D, PS, G = 1, 2, 4, 0x20, 0x40, 0x80, 0x100
 NX = 1 << 63
 POINTERS, DIRECTORY, TABLE, PAGE = 0x40020, 0x41000, 0x42000, 0x50000
@@ -229,3 +231,18 @@ def test_supervisor_mode_access_prevention(m):
     entry(m, pte(CODE), CODE | P | W)
     end = run(m, f"{stac}; mov dword ptr [{pte(0x1000)}], {0x1000 | P | W | U}; invlpg [0x1000]; mov ds, ebx", cr4=SMAP, ebx=0x10)
     assert end.fault is None, "the descriptor of the handler is not to be had either: a triple fault"
+
+
+def test_known_jumps_outlast_a_look_at_users_pages(m):
+    """A system that sets AC and clears it goes between two contexts; what each knows of jumps is still there when it comes back.
+    Counted, not timed: each return of this program is looked for once a context, not once a turn."""
+    if m.p.tier == "python":
+        pytest.skip("it keeps no jumps")
+    for page in (CODE, 0x1F000, 0x5000, 0x1000, 0x2000, 0x3000):
+        entry(m, pte(page), page | P | W)
+    counts = m.p._code[0]["left_by"]
+    before = int(counts[INDIRECT])
+    end = run(m, "again: .byte 0x0F, 0x01, 0xCB; call f; .byte 0x0F, 0x01, 0xCA; call f; dec ecx; jnz again; int 0x80; f: inc eax; ret",
+              cr4=SMAP, ecx=50, eax=0)
+    assert end.vector == 0x80 and end.eax == 100
+    assert int(counts[INDIRECT]) - before < 10
