@@ -274,7 +274,7 @@ def plan_kernel(t, k, cpu, d, r, left):
 
 @kernel
 def is_simple(d, r, mode, last):
-    """Instructions with kernels that have handlers here: x87 without unmasked exceptions; string instructions without REP; CLI; outside
+    """Instructions with kernels that have handlers here: x87 without unmasked exceptions; MOVS, STOS, LODS and SCAS without REP; CLI; outside
     protected mode loads of segment registers.  Interrupts wait for the instruction after a load of SS: within a block they do, and a
     load that is the last of its block is done by the kernel."""
     if r[D.FPU]:
