@@ -20,6 +20,7 @@ Not emulated: indirect descriptors, event index, MSI-X, the configuration access
 """
 from __future__ import annotations
 
+import bisect
 import struct
 
 import numpy as np
@@ -31,6 +32,7 @@ QUEUE_SIZE, SECTOR = 256, 512
 ACKNOWLEDGE, DRIVER, DRIVER_OK, FEATURES_OK, NEEDS_RESET = 1, 2, 4, 8, 0x40
 SEG_MAX, RO, BLK_SIZE, FLUSH, ANY_LAYOUT, VERSION_1 = 1 << 2, 1 << 5, 1 << 6, 1 << 9, 1 << 27, 1 << 32
 DESCRIPTOR = np.dtype([("address", "<u8"), ("bytes", "<u4"), ("flags", "<u2"), ("next", "<u2")])
+NUMBERS = np.arange(QUEUE_SIZE + 1)
 ADDRESSES = 1 << 32                                      # the guest's, though descriptors have 64 bits
 NEXT, WRITE = 1, 2                                       # flags of a descriptor
 NO_INTERRUPT = 1                                         # flag of the available ring
@@ -273,7 +275,7 @@ class VirtioBlk(Chip):
 
     # MEMORY: of the guest's 64 bits there are 32
     def gather(self, places: np.ndarray) -> bytes:
-        if near(places): return self.memory.gather(places)
+        if len(places) > 1 and near(places): return self.memory.gather(places)
         return b"".join(self.read(address, n) for address, n in places.tolist())
 
     def answer(self, places: np.ndarray, data: bytes) -> int:
@@ -294,12 +296,17 @@ class VirtioBlk(Chip):
 # DESCRIPTORS
 
 def follow(table: np.ndarray, i: int) -> np.ndarray | None:
-    """The descriptors from number i on; None for a chain that cannot be."""
-    flags, after, chain = table["flags"].tolist(), table["next"].tolist(), []
-    while i < len(table) and len(chain) < len(table):
-        chain.append(i)
-        if not flags[i] & NEXT: return table[chain]
-        i = after[i]
+    """The descriptors from number i on; None for a chain that cannot be.  They mostly lie in a row: that is looked at first."""
+    flags, after = table["flags"], table["next"]
+    ends = np.flatnonzero((flags & NEXT == 0) | (after != NUMBERS[1:len(table) + 1])).tolist()
+    rows, n = [], 0
+    while i < len(table) and n < len(table):
+        k = bisect.bisect_left(ends, i)
+        last = ends[k] if k < len(ends) else len(table) - 1
+        rows.append(table[i:last + 1])
+        n += last + 1 - i
+        if not flags[last] & NEXT: return (rows[0] if len(rows) == 1 else np.concatenate(rows)) if n <= len(table) else None
+        i = int(after[last])
     return None
 
 

@@ -14,7 +14,7 @@ import numpy as np
 
 from . import state as S
 
-PAGE, PAGES = 4096, 1 << 20
+PAGE, PAGE_SHIFT, PAGES = 4096, 12, 1 << 20
 NOBODY = -1 << 40
 
 
@@ -107,24 +107,30 @@ class PhysicalMemory:
     def _stretches(self, regions, table) -> list[tuple[int, int]]:
         """[(offset in the host buffer, bytes), ...] of regions, as far as frames follow each other; a negative offset where nobody answers.
         By the table of writes, they are noted as written."""
-        address, n = np.array(regions, np.int64).reshape(-1, 2).T
+        address, n = np.asarray(regions, np.int64).reshape(-1, 2).T
         if not n.all(): address, n = address[n > 0], n[n > 0]
         if not len(n): return []
-        pages, within = address // PAGE, address % PAGE
-        if (within + n > PAGE).any():                    # cut them at the pages
+        pages, within = address >> PAGE_SHIFT, address & PAGE - 1
+        if (within + n).max() > PAGE:                    # cut them at the pages
             count = (within + n + PAGE - 1) // PAGE
             of = np.repeat(np.arange(len(n)), count)
             pages = pages[of] + np.arange(len(of)) - (np.cumsum(count) - count)[of]
             begin = np.maximum(address[of], pages * PAGE)
             within, n = begin % PAGE, np.minimum((address + n)[of], (pages + 1) * PAGE) - begin
-        pages = pages % PAGES
+        pages = pages & PAGES - 1
         frames = table[pages].astype(np.int64)
-        if table is self.write_frame: self._note_written(pages[frames > 0], within[frames > 0], n[frames > 0])
-        at = np.where(frames > 0, (frames - 1) * PAGE + within, NOBODY)
-        starts = np.flatnonzero(np.concatenate(([True], at[1:] != at[:-1] + n[:-1])))
-        return list(zip(at[starts].tolist(), np.add.reduceat(n, starts).tolist(), strict=True))
+        at = (frames - 1 << PAGE_SHIFT) + within
+        if not frames.all(): at[frames == 0] = NOBODY
+        if table is self.write_frame: self._note_written(pages, within, n)
+        ends = np.flatnonzero(at[1:] != at[:-1] + n[:-1])
+        if len(ends) + 1 < len(n):
+            starts = np.concatenate(([0], ends + 1))
+            at, n = at[starts], np.add.reduceat(n, starts)
+        return list(zip(at.tolist(), n.tolist(), strict=True))
 
     def _note_written(self, pages, within, n):
-        self.flags[pages] |= S.DIRTY
-        for i in np.flatnonzero(self.flags[pages] & S.CODE).tolist():
-            self.written(int(pages[i]) * PAGE + int(within[i]), int(n[i]))
+        flags = self.flags[pages] | S.DIRTY
+        self.flags[pages] = flags
+        if (flags & S.CODE).any():
+            for i in np.flatnonzero(flags & S.CODE).tolist():
+                self.written(int(pages[i]) * PAGE + int(within[i]), int(n[i]))
