@@ -514,6 +514,12 @@ def put_ends(cpu, t, k, d, after, target):
 
 
 @kernel
+def hop_to(t, eip):
+    """A record that jumps to `eip` by way of the recent targets: for links to what may not be linked to."""
+    return install(t, put(t, 0, t.special[HOP], t.d[0], 0, eip, 0, 0, eip))
+
+
+@kernel
 def install(t, k):
     """The plan as records, and as machine code.  Answers the first record."""
     first, hot = t.nrec, t.hot

@@ -16,7 +16,7 @@ from .code import CODE, LONGEST_BLOCK
 from .debug import breaks_here, may_break, note_access, trap_due
 from .emit_x87 import WANTED
 from .exceptions import AC, DIVIDE, GP, NEEDS_PYTHON, SS
-from .fetch import fetch_page
+from .fetch import fetch_page, is_global
 from .isa import flags as F
 from .kernels import ends_single_step
 from .out_of_line import raise_exception, try_kernel
@@ -30,7 +30,7 @@ code_at = record_at(CODE)
 FAULTED = -1
 ASKS_PYTHON = -2                                        # as a record: Python must do the instruction
 TWIN = -1                                               # `left` of a record in a twin, which gives back one tick
-KEPT, APART, SCRATCH = range(3)
+KEPT, APART, GUARDED, SCRATCH = range(4)
 NO_CONTEXT = 1 << 62
 SS_BASE = B.BASE0 + S.SS * R.SEGMENT_STRIDE
 
@@ -299,6 +299,11 @@ def remember(cpu, t, rec):
     jump = cpu.jumps[cpu.eip & (S.JUMPS_SIZE - 1)]
     jump.tag = cpu.context | cpu.eip
     jump.code = entry_of(t, rec)
+    linear = (cpu.segment[S.CS].base + cpu.eip) & 0xFFFFFFFF
+    if not is_global(cpu, linear) or (cpu.found == APART and not is_global(cpu, linear + 4096)):
+        if cpu.locals < S.LOCALS:
+            cpu.local[cpu.locals] = cpu.eip & (S.JUMPS_SIZE - 1)
+        cpu.locals = min(cpu.locals + 1, S.LOCALS + 1)
 
 
 @kernel
@@ -308,8 +313,8 @@ def may_stop(cpu):
 
 @kernel
 def locate(cpu, t, alone):
-    """A record to enter at CS:EIP, or FAULTED.  cpu.found: KEPT (a block that may be linked), APART (one across two pages, or on a
-    breakpoint), or SCRATCH (cut to one instruction or to the budget, to be forgotten)."""
+    """A record to enter at CS:EIP, or FAULTED.  cpu.found: KEPT (a block that may be linked), APART (one across two pages, which is
+    looked up each time), GUARDED (by a breakpoint), or SCRATCH (cut to one instruction or to the budget, to be forgotten)."""
     physical = try_find(cpu)
     if physical == FAULTED:
         return FAULTED
@@ -318,13 +323,13 @@ def locate(cpu, t, alone):
         B.drop(t, b)
         b = 0
     if b and t.blocks[b].n <= cpu.budget:
-        cpu.found = APART if t.blocks[b].second >= 0 or may_stop(cpu) else KEPT
+        cpu.found = GUARDED if may_stop(cpu) else APART if t.blocks[b].second >= 0 else KEPT
         return t.blocks[b].rec
     if alone or b or cpu.budget < LONGEST_BLOCK:
         cpu.found = SCRATCH
         return try_translate(cpu, t, physical, 1 if alone else cpu.budget, False)
     rec = try_translate(cpu, t, physical, LONGEST_BLOCK, True)
-    cpu.found = APART if t.blocks[t.nblock - 1].of or may_stop(cpu) else KEPT
+    cpu.found = GUARDED if may_stop(cpu) else APART if t.blocks[t.nblock - 1].of else KEPT
     return rec
 
 
@@ -386,6 +391,9 @@ def run(cpu, t):
                         tie(t, link, rec)
                     if forward >= 0 and t.native:
                         B.jump_at(t, t.records[forward].code, t.records[rec].code)
+                elif cpu.found == APART and link >= 0:
+                    tie(t, link, B.hop_to(t, cpu.eip))
+                if cpu.found <= APART:
                     remember(cpu, t, rec)
                 link = forward = -1
             cpu.eflags &= ~F.RF

@@ -34,6 +34,13 @@ def fetch_page(cpu, linear):
 
 
 @kernel
+def is_global(cpu, linear):
+    """Whether this page of code, which the TLB has, stays when CR3 changes."""
+    user = 1 if cpu.cpl == 3 else 0
+    return cpu.fetch[(linear >> 12 & (S.FETCH_SIZE - 1)) + user * S.FETCH_SIZE].age & 1 != 0
+
+
+@kernel
 def code_byte(cpu, physical):
     frame = peek(cpu.read_frame + 4 * (physical >> 12), 4)
     if frame:

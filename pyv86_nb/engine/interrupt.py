@@ -211,7 +211,7 @@ def raise_exception(cpu, count):
     if count:
         cpu.extra += 1
         cpu.budget -= 1
-    first = -1
+    first, misaligned = -1, False
     while True:
         vector, error = cpu.vector, cpu.error
         if cpu.external and 10 <= vector <= 13:
@@ -221,11 +221,12 @@ def raise_exception(cpu, count):
             cpu.chained += 1
             cpu.external = 0
             return False
-        if first == AC and vector == AC:
-            # two benign ones, one after the other (table 6-5): the frame of #AC will never fit on a misaligned stack of level 3.  A
-            # processor is lost here; this one tries the instruction again, so that time passes
+        if vector == AC and misaligned:
+            # #AC is benign: it is handled after any other, and any other after it (table 6-5), but the frame of #AC will never fit on a
+            # misaligned stack of level 3.  A processor is lost here; this one tries the instruction again, so that time passes
             cpu.external = cpu.hits = 0
             return True
+        misaligned = misaligned or vector == AC
         if first >= 0 and ((contributory(first) and contributory(vector)) or (first == PF and (contributory(vector) or vector == PF))):
             cpu.chain[cpu.chained & 7] = vector << 32 | error
             cpu.chained += 1

@@ -182,7 +182,8 @@ def translate(cpu, linear, write, who):
 def flush_address_space(cpu, everything=True):
     """What depends on CR3 and its friends, with or without global pages: the TLBs, and what is known of jumps.   4.10.4.1.
 
-    Of code a generation says what is still valid; `era` counts also what else makes a known jump doubtful."""
+    Of code a generation says what is still valid; `era` counts also what else makes all known jumps doubtful.  `local` lists those to
+    pages that are not global, as long as they are few."""
     for i in range(3 * S.TLB_SIZE):
         entry = cpu.tlb[i]
         if entry.tag != S.INVALID and (everything or entry.physical & GLOBAL == 0):
@@ -193,8 +194,13 @@ def flush_address_space(cpu, everything=True):
         cpu.global_generation += 1
         for i in range(32):
             cpu.large[i] = 0
-    cpu.era += 1
-    cpu.moved = 1
+    if everything or cpu.locals > S.LOCALS:
+        cpu.era += 1
+        cpu.moved = 1
+    else:
+        for i in range(cpu.locals):
+            cpu.jumps[cpu.local[i]].tag = -1
+    cpu.locals = 0
 
 
 @kernel

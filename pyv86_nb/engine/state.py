@@ -15,7 +15,7 @@ ES, CS, SS, DS, FS, GS, LDTR, TR, NEW = range(9)        # as ModRM numbers them;
 GENERAL = ("eax", "ecx", "edx", "ebx", "esp", "ebp", "esi", "edi")
 SEGMENTS = ("es", "cs", "ss", "ds", "fs", "gs")
 
-TLB_SIZE, FETCH_SIZE, JUMPS_SIZE, CONTEXTS = 1024, 2048, 16384, 256        # of the first two for each kind of access
+TLB_SIZE, FETCH_SIZE, JUMPS_SIZE, CONTEXTS, LOCALS = 1024, 8192, 16384, 256, 1024     # of the first two for each kind of access
 INVALID = 1                                             # a tag that no page has
 PHYSICAL_BITS, LEAVES, MTRRS = 36, 24, 28               # of an address; rows of CPUID; 8 pairs, 11 fixed, the default type
 
@@ -69,9 +69,9 @@ CPU = np.dtype([
     ("x87", I8), ("usual_fcw", I8), ("kept_fop", I8), ("room_x87", I8, (66,)),
     # the model (models.py)
     ("offers", I8), ("cr4_bits", I8), ("signature", I8), ("leaves", LEAF, (LEAVES,)),
-    # caches, all derived: cleared on restore.  generation, era: paging.flush_address_space
+    # caches, all derived: cleared on restore.  generation, era, local: paging.flush_address_space
     ("mode", I8), ("context", I8), ("contexts", I8), ("generation", I8), ("global_generation", I8), ("era", I8), ("large", I8, (32,)),
-    ("stale", I8, (STALE,)), ("stales", I8),
+    ("local", I8, (LOCALS,)), ("locals", I8), ("stale", I8, (STALE,)), ("stales", I8),
     ("tlb_at", I8), ("host", I8), ("read_frame", I8), ("write_frame", I8), ("region", I8), ("page_flags", I8),
     ("code_bits", I8), ("memory_size", I8), ("pages", I8), ("io", I8), ("io_data", I8),
     ("kernel_at", I8), ("exception_at", I8), ("interrupt_at", I8), ("fpu_at", I8), ("tlb", TLB, (3 * TLB_SIZE,)),

@@ -341,10 +341,12 @@ def test_alignment_of_the_stack_and_after_popf(m):
     assert end.vector == 0x80
 
 
-def test_alignment_checks_without_end(m):
+@pytest.mark.parametrize("absent", [False, True])
+def test_alignment_checks_without_end(m, absent):
     """vol. 3, table 6-5: #AC is benign, and handled serially.  Its handler at level 3, on a misaligned stack, is never reached: each
-    frame is #AC again.  The run must end all the same, with nothing changed."""
-    m.idt[17] = gate(CODE_OF[3], HANDLERS + 17, INT32, dpl=3)
+    frame is #AC again; or its gate is absent, and the frame of #NP is.  The run must end all the same, with nothing changed."""
+    m.idt[17] = gate(CODE_OF[3], HANDLERS + 17, INT32, dpl=3) & ~(absent << 47)
+    m.idt[11] = gate(CODE_OF[3], HANDLERS + 11, INT32, dpl=3)
     m.p.set("cr0", 0x40011)
     end = m.run("mov eax, [ecx]; int 0x80", 3, ticks=500, eflags=0x40002, ecx=DATA + 1, esp=STACK[3] - 2)
     assert end.why == reasons.BUDGET and (end.eip, end.esp, end.cpl) == (CODE, STACK[3] - 2, 3) and m.p.now >= 500

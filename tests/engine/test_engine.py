@@ -80,7 +80,7 @@ def test_single_steps_equal_one_run(tier):
 
 
 def test_repeated_instructions_are_cut_anywhere():
-    code = h("b9 20000000 be 00000200 bf 80000200 f3 a4  b9 10000000 bf 00020200 f3 66 ab  b9 30000000 f3 a6 f4")
+    code = h("b9 20000000 be 00000200 bf 80000200 f3 a4  b9 10000000 bf 00020200 f3 66 ab  b9 30000000 f3 a6  b9 30000000 f3 ad  b9 30000000 f2 ae f4")
     total = on_all(code)[8]
     for n in range(1, total + 2, 3):
         on_all(code, n)

@@ -323,13 +323,16 @@ def test_popfd_leaves_vif_and_vip(m, cpl, iopl, before):
         assert end.vector == 0x80 and end.frame[2] & (F.VIF | F.VIP) == before
 
 
-@pytest.mark.parametrize("text, moved", [("rep stosd", ("edi",)), ("rep movsd", ("esi", "edi")), ("repne scasd", ("edi",)), ("repe cmpsd", ("esi", "edi"))])
+@pytest.mark.parametrize("text, moved", [("rep stosd", ("edi",)), ("rep movsd", ("esi", "edi")), ("repne scasd", ("edi",)), ("repe cmpsd", ("esi", "edi")),
+                                         ("rep lodsd", ("esi",)), ("rep outsd", ("esi",)), ("rep insd", ("edi",))])
 def test_a_fault_within_a_repeated_string(m, text, moved):
     """vol. 2, REP: "the source and destination registers point to the next string elements to be operated on, EIP points to the string
     instruction, and ECX has the value it held following the last successful iteration"; 17.3.1.1: RF is set in the image, so that a
     breakpoint there does not come again when the handler returns."""
     m.let_int_80()
     m.gdt[FREE] = segment(DATA, 0xFFF, W_DATA | 1)
-    end = m.run(f"mov es, edx; {text}", eax=1, edx=FREE * 8, ecx=8, esi=DATA + 0xFF0, edi=0xFF0)
-    assert end.fault == (GP, 0) and end.frame[0] == CODE + 2 and end.frame[2] & F.RF
-    assert (end.ecx, end.edi, end.esi) == (4, 0x1000, DATA + 0xFF0 + (16 if "esi" in moved else 0))
+    prefix = "" if "edi" in moved else ".byte 0x26; "                        # what only reads does so through ES too
+    esi = DATA + 0xFF0 if "edi" in moved else 0xFF0
+    end = m.run(f"mov es, edx; mov dx, 0x80; {prefix}{text}", eax=1, edx=FREE * 8, ecx=8, esi=esi, edi=0xFF0)
+    assert end.fault == (GP, 0) and end.frame[0] == CODE + 6 and end.frame[2] & F.RF
+    assert (end.ecx, end.edi, end.esi) == (4, 0xFF0 + 16 * ("edi" in moved), esi + 16 * ("esi" in moved))

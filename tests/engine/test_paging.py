@@ -4,7 +4,7 @@ from protected_machine import CODE, DATA, PF, RAM, TIERS, Machine
 
 P, W, U, A, D, PS = 1, 2, 4, 0x20, 0x40, 0x80
 DIRECTORY, TABLE, PAGE = 0x40000, 0x41000, 0x50000
-PG, WP, PSE = 0x80000000, 0x10000, 0x10
+PG, WP, PSE, PGE, G = 0x80000000, 0x10000, 0x10, 0x80, 0x100
 
 
 @pytest.fixture(params=TIERS)
@@ -176,6 +176,26 @@ def test_another_directory(m):
         again: mov eax, {DIRECTORY}; mov cr3, eax; mov eax, 0x14000; call eax; call eax
         mov eax, 0x43000; mov cr3, eax; mov eax, 0x14000; call eax; dec edi; jnz again""", ecx=0)
     assert end.vector == 0x80 and end.ecx == 3 * 0x42
+
+
+@pytest.mark.parametrize("kept", [0, G])
+def test_another_second_page(m, kept):
+    """4.10.4.1: the same of an instruction across two pages of which only the second is another; the first may be global (4.10.2.4)."""
+    for i in range(256):
+        m.put(TABLE + 4 * i, i << 12 | P | W | kept)
+        m.put(0x44000 + 4 * i, i << 12 | P | W | kept)
+    m.put(0x43000, 0x44000 | P | W)
+    m.put(TABLE + 4 * 0x15, 0x15000 | P | W)
+    m.put(0x44000 + 4 * 0x15, 0x16000 | P | W)
+    m.memory.write(0x14FF9, b"\xeb\x02\x90\x90\x81\xc1\x01")               # jmp to add ecx, ...; ret
+    m.memory.write(0x15000, b"\0\0\0\xc3")
+    m.memory.write(0x16000, b"\x40\0\0\xc3")
+    m.p.set("cr4", PGE)
+    end = run(m, f"""mov edi, 3
+        again: mov eax, {DIRECTORY}; mov cr3, eax; mov eax, 0x14ff9; call eax; call eax; mov eax, 0x14ffd; call eax
+        mov eax, 0x43000; mov cr3, eax; mov eax, 0x14ff9; call eax; call eax; mov eax, 0x14ffd; call eax; dec edi; jnz again""", ecx=0)
+    m.p.set("cr4", 0)
+    assert end.vector == 0x80 and end.ecx == 3 * (3 * 1 + 3 * 0x4001)
 
 
 def test_page_rights_change_under_wp(m):

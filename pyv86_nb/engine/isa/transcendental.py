@@ -2,8 +2,8 @@
 
 Inside, a *long* number is (exponent, high, low): a normalised pair of 128 bits with the point behind its top bit.  A *fixed* one
 is a pair with the point at the same place, not normalised.  Series are summed to some 2^-120, so that what is returned, rounded
-once to 64 bits as rounding control says, is off by little more than half a unit of the last place (tests: below 0.5001 to
-nearest, against mpmath).
+once to 64 bits as rounding control says, is off by little more than half a unit of the last place to nearest, and by little
+more than one unit, to the side that was asked for, in the other roundings (tests, against mpmath).
 
 Angles are reduced by the 66 bits of pi that Intel's processors have: FSIN(x) is the sine of x scaled by pi over pi66, so for
 arguments far from 0 it is near the sine of x, but not within a unit.  Precision control has no say here.
@@ -62,7 +62,7 @@ FRACTIONS = ([math.factorial(k + 1) for k in range(30)] + [math.factorial(2 * k 
 EXPONENTIAL, SINE, COSINE, ODD_FEW, ODD = 30, 30 << 8 | 16, 46 << 8 | 16, 62 << 8 | 27, 62 << 8 | 47
 TABLE = [word for d in FRACTIONS for word in (wrap((1 << 127) // d >> 64), wrap((1 << 127) // d))]
 WORDS = np.array(TABLE, np.int64)
-TINY = -66                                              # below 2^TINY the second term of a series is below all that is kept
+TINY = -60                                              # below 2^TINY the second term of a series is too small to be summed, and seen in rounding alone
 
 
 # LONG AND FIXED NUMBERS
