@@ -99,10 +99,10 @@ def tables(where):
         rows[i, NO_ACCESS], rows[i, NO_MOD] = r.step in (steps.lea, hint), codes[0][0] == "R" or codes[1][0] == "R"
         # handlers of the row: width, dst, src, flags, 32-bit stack or count, cc; -1 where there is none
         if r.bits:
-            mine = np.full((8, 8, r.select + 1), -1, np.int16)
+            mine = np.full((8, 8), -1, np.int16)
             for f in FM.forms(r):
-                mine[KIND[f.dst], KIND[f.src], f.cc] = where[f.key()]
-            rows[i, SID_AT], rows[i, SID_CC], rows[i, SELECT] = sid_size, r.select + 1, r.select
+                mine[KIND[f.dst], KIND[f.src]] = where[f.key()]
+            rows[i, SID_AT], rows[i, SELECT] = sid_size, r.select
             rows[i, STORES] = r.at_edi or r.step is store_control
             rows[i, FAULTS] = r.step in (floating, ordered, load_control)
             sid.append(mine.ravel())
@@ -293,7 +293,7 @@ def decode(code, n, big, stack_big, look, rows, d):
         else:
             d[IMM2] = v
     if r[SELECT]:
-        d[CC] = d[IMM] & r[SELECT]
+        d[IMM] &= r[SELECT]
     if p > 15:
         return TOO_LONG
     if p > n:
@@ -316,7 +316,7 @@ def size_of(d, r):
 def handler_of(sid, d, r, flags, cc):
     """The number of the handler for a decoded instruction, or -1."""
     if r[WIDE]:
-        return sid[r[SID_AT] + (8 * d[DK] + d[SK]) * r[SID_CC] + cc]
+        return sid[r[SID_AT] + 8 * d[DK] + d[SK]]
     second = d[STACKED] if r[STACK] else d[AW] if r[LOOP] else 0
     at = ((((d[WI] * 7 + d[DK]) * 7 + d[SK]) * 4 + flags) * 2 + second) * r[SID_CC] + cc
     return sid[r[SID_AT] + at]

@@ -161,7 +161,6 @@ class Vectors:
     def floating(self, f, a, b):
         """The host's instruction, between the same operands in the same order."""
         row, ir = f.row, self.ir
-        select = f"$${f.cc}, " if row.select else ""
         general = f.src == "r" or row.operands[1][0] == "E"
         source = f"i32 {b.text}" if general else f"{WIDE} {b.extended(128).text}"
         kind = "r" if general else "x"
@@ -171,10 +170,13 @@ class Vectors:
             r = ir.name(f'call {{i8, i8, i8}} asm sideeffect "{text}", "=q,=q,=q,x,x,~{{flags}}"({both})')
             return [ir.wide(8, ir.name(f"extractvalue {{i8, i8, i8}} {r}, {i}")) for i in range(3)]
         into, out = ("i32", "=r") if f.dst == "r" else (WIDE, "=x")
-        if a is None:
-            r = ir.name(f'call {into} asm sideeffect "{row.host} {select}$1, $0", "{out},{kind}"({source})')
-        else:
-            r = ir.name(f'call {into} asm sideeffect "{row.host} {select}$2, $0", "{out},0,{kind}"({WIDE} {a.text}, {source})')
+
+        def with_(imm):
+            select = f"$${imm}, " if row.select else ""
+            if a is None:
+                return ir.name(f'call {into} asm sideeffect "{row.host} {select}$1, $0", "{out},{kind}"({source})')
+            return ir.name(f'call {into} asm sideeffect "{row.host} {select}$2, $0", "{out},0,{kind}"({WIDE} {a.text}, {source})')
+        r = self.with_immediate(with_, row.select, into)
         return ir.wide(32, r) if f.dst == "r" else WideVal(128, r, ir)
 
     def hosted(self, f, a, b): return self.floating(f, a, b)
@@ -189,8 +191,7 @@ class Vectors:
         return self.ir.wide(32, self.ir.name(f'call i32 asm "{name} $2, $0", "=r,0,{kind}"(i32 {x}, i{w} {y})'))
 
     def string(self, f, a, b):
-        """CF, ZF, SF, OF; the result goes to its register.  In native code `$imm` is one byte, filled when the handler is pasted;
-        threaded code has an instruction for each."""
+        """CF, ZF, SF, OF; the result goes to its register."""
         ir, name = self.ir, f.row.name
         index, explicit = name[-1] == "i", name[4] == "e"
         into, kind = ("{ecx}", "i32") if index else ("{xmm0}", WIDE)
@@ -202,7 +203,7 @@ class Vectors:
         def with_(imm):
             asm = text.format(name=name, imm=imm)
             return ir.name(f'call {all_} asm sideeffect "{asm}", "{registers}"({WIDE} {a.text}, {WIDE} {b.text}{lengths})')
-        r = with_("imm") if self.mode == "native" else self.one_of(128, self.imm(7), with_, all_)
+        r = self.with_immediate(with_, 127, all_)
         result, *flags = (ir.name(f"extractvalue {all_} {r}, {i}") for i in range(5))
         if index:
             self.wr_reg(1, "r", 32, ir.wide(32, result))
@@ -210,11 +211,14 @@ class Vectors:
             self.wr_wide(S.XMM, WideVal(128, result, ir))
         return [ir.wide(8, x) for x in flags]
 
-    def one_of(self, n, which, f, kind):
-        """f(which), for a number below n that f must know."""
+    def with_immediate(self, f, bits, kind):
+        """f(these bits of the immediate): native code has a byte for it, which is filled when the handler is pasted, threaded code an
+        instruction for each value."""
+        if self.mode == "native" or not bits:
+            return f("imm")
         ir, ways = self.ir, []
-        ir.put(f"switch i64 {which}, label %W0 [" + " ".join(f"i64 {i}, label %W{i}" for i in range(1, n)) + "]")
-        for i in range(n):
+        ir.put(f"switch i64 {self.hole('imm') & bits}, label %W0 [" + " ".join(f"i64 {i}, label %W{i}" for i in range(1, bits + 1)) + "]")
+        for i in range(bits + 1):
             ir.label(f"W{i}")
             ways.append(f"[ {f(i)}, %W{i} ]")
             ir.put("br label %chosen")

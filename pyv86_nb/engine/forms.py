@@ -103,8 +103,7 @@ def forms(row):
         w = register_bits(codes[0]) or register_bits(codes[1])
         for d, s in product(kinds(codes[0], 32), kinds(codes[1], 32)):
             if ("m" in d + s) == (row.mod == "m" and row.operands[1:] not in (("Mb",), ("Md",))) or row.mod == "":
-                for cc in range(row.select + 1):
-                    yield Form(row, w, d, s, cc=cc)
+                yield Form(row, w, d, s)
         return
     for w in widths(row):
         for d, s in product(kinds(codes[0], w), kinds(codes[1], row.sw or w)):
@@ -120,8 +119,8 @@ def forms(row):
                     yield Form(row, w, d, s, fl, cc, stack=second)
                 elif row.step is steps.loop:
                     yield Form(row, w, d, s, fl, cc, aw=second)
-                elif second == 32:
-                    yield Form(row, w, d, s, fl, cc)
+                elif second == 32 and not (fl > 1 and "h" in d + s):
+                    yield Form(row, w, d, s, fl, cc)         # AH to BH are rare: their flags are not put off
 
 
 def fused_forms():

@@ -88,7 +88,7 @@ class Plain(Operands):
         size = D.size_of(d, r)
         f = Form(row, w, KINDS[d[D.DK]], KINDS[d[D.SK]], row.writes != "none", d[D.CC], 32 if d[D.STACKED] else 16, 32 if d[D.AW] else 16)
         if row.bits:
-            f = Form(row, register_bits(row.operands[0]) or register_bits(row.operands[1]) if row.operands else 0, f.dst, f.src, cc=d[D.CC])
+            f = Form(row, register_bits(row.operands[0]) or register_bits(row.operands[1]) if row.operands else 0, f.dst, f.src)
         if row.unit:
             self.may_run(row)
         step = row.step

@@ -26,6 +26,7 @@ from .emit import (
 )
 
 LEGACY = 0x26, 0x2E, 0x36, 0x3E, 0x64, 0x65, 0x66, 0x67, 0xF0, 0xF2, 0xF3
+CHECKED = 7, 8                                           # of HOSTS: between them, every bit of each temporary's number is flipped
 KINDS = {value: name for name, value in vars(iced.OpCodeOperandKind).items() if isinstance(value, int)}
 
 
@@ -53,9 +54,9 @@ def instructions(code):
     return list(iced.Decoder(64, code))
 
 
-def mentioned(code, factory):
-    """The general registers that this code reads or writes, by name or not."""
-    return {number(u.register) for i in instructions(code) for u in factory.info(i).used_registers()} - {-1}
+def mentions(code, factory):
+    """Each instruction, and the general registers that it reads or writes, by name or not."""
+    return [(i, {number(u.register) for u in factory.info(i).used_registers()}) for i in instructions(code)]
 
 
 def explicit(i):
@@ -121,22 +122,24 @@ def renamed(code, fields, difference):
     return bytes(out)
 
 
-def fields(code, register, factory):
+def fields(code, register, mentioned):
     """Every field of `code` that names `register`.  Raises CannotRename if there are other mentions."""
     found = []
-    for i in instructions(code):
-        mine = fields_of(i, code, register)
-        if not mine and register in {number(u.register) for u in factory.info(i).used_registers()}:
-            raise CannotRename(f"{i} uses the register without naming it")
-        found += mine
-    for other in HOSTS:
-        check(code, renamed(code, found, register ^ other), register, other)
+    for i, used in mentioned:
+        if register in used:
+            mine = fields_of(i, code, register)
+            if not mine:
+                raise CannotRename(f"{i} uses the register without naming it")
+            found += mine
+    before = [i for i, _ in mentioned]
+    for other in CHECKED:
+        check(before, renamed(code, found, register ^ other), register, other)
     return found
 
 
-def check(code, changed, register, other):
-    """Raise CannotRename unless `changed` is `code` with `other` in the place of `register`, and nothing else."""
-    for i, j in zip(instructions(code), instructions(changed), strict=True):
+def check(before, changed, register, other):
+    """Raise CannotRename unless the code `changed` is what was `before` with `other` in the place of `register`, and nothing else."""
+    for i, j in zip(before, instructions(changed), strict=True):
         if (i.code, i.len) != (j.code, j.len) or [other if n == register else n for n in explicit(i)] != explicit(j):
             raise CannotRename(f"{i} became {j}")
 
@@ -159,7 +162,8 @@ def table(codes, moves):
     for n, code in enumerate(codes):
         if not moves[n] & OPERANDS:
             continue
-        named = mentioned(code, factory)
+        mentioned = mentions(code, factory)
+        named = set().union(*(used for _, used in mentioned))
         for guest, register in zip(PINNED, HOSTS, strict=True):
             if register in named and not (moves[n] & RB_IN_X and guest == INDEX):
                 out[n] |= 1 << OWN_SHIFT + guest
@@ -167,7 +171,7 @@ def table(codes, moves):
             if not moves[n] & bits:
                 continue
             try:
-                rows += [(n, f.low, f.shift, f.high, f.bit, which) for f in fields(code, register, factory)]
+                rows += [(n, f.low, f.shift, f.high, f.bit, which) for f in fields(code, register, mentioned)]
             except CannotRename:
                 if bits == RB_IN_X:
                     raise

@@ -10,32 +10,22 @@ without one (its dtype is None) takes the words alone.
 """
 import contextlib
 import ctypes
-import gc
 import hashlib
 import os
 
 import llvmlite.binding as llvm
 import numba
 from llvmlite import ir
-from numba import _dynfunc, types
+from numba import types
 from numba.core import compiler_lock
 from numba.core.ccallback import _CFuncCompiler
-from numba.core.codegen import CPUCodeLibrary
 from numba.core.compiler import Compiler
-from numba.core.compiler_machinery import PassManager, _pass_registry
-from numba.core.cpu import CPUContext
-from numba.core.lowering import BaseLower
-from numba.core.postproc import PostProcessor
 from numba.core.registry import cpu_target
-from numba.core.transforms import canonicalize_cfg
-from numba.core.typed_passes import NativeLowering, NoPythonBackend, NopythonTypeInference, PreLowerStripPhis
-from numba.core.typing.context import BaseContext
-from numba.core.untyped_passes import FixupArgs, GenericRewrites, IRProcessing, ReconstructSSA, TranslateByteCode
 
 from . import cache
+from .lean import lean
 
 I64 = ir.IntType(64)
-_NOWHERE = ctypes.cast(ctypes.pythonapi.Py_FatalError, ctypes.c_void_p).value
 SIGNATURE = ctypes.CFUNCTYPE(*[ctypes.c_int64] * 6)
 _loaded = {}                                             # file name -> ({function name: address}, what keeps them alive)
 
@@ -79,76 +69,16 @@ def _machine():
         cpu=codegen._get_host_cpu_name(), features=codegen._tm_features, opt=2, jit=True)
 
 
-PASSES = (TranslateByteCode, FixupArgs, IRProcessing, GenericRewrites, ReconstructSSA, NopythonTypeInference, PreLowerStripPhis,
-          NativeLowering, NoPythonBackend)
-
-
-@contextlib.contextmanager
-def lean():
-    """numba made three times quicker, for processes that do nothing but compile words: inside,
-
-    * functions are left as LLVM made from them, for `build` to link and optimise once.  numba finishes each as a library of its
-      own, which holds, optimised again, all that it calls;
-    * only the passes run that words need: no closures, array expressions, reference counts, `with` or literal loops;
-    * what the type of `a + b` was, it still is: numba asks some thirty templates again at every place.
-
-    What numba has compiled meanwhile can be linked by `build` alone."""
-    def finalize(library): library._finalized = True
-    def executable(context, library, fndesc, env):       # a name for the function; it is never called
-        return _dynfunc.make_function(fndesc.lookup_module(), fndesc.qualname, "", _NOWHERE, env, (library,))
-    def layout(library, module): module.data_layout = library._codegen._data_layout
-    def no_wrapper(lower, *args): pass
-    def short(record): return record.name[:40]           # numba prints the types of all candidates, to throw the text away
-
-    def pipelines(compiler):
-        manager = PassManager("lean")
-        for p in PASSES: manager.add_pass(p, p.__name__)
-        manager.finalize()
-        return [manager]
-
-    def run(manager, state):                             # as numba's own, which checks and times every pass
-        for p, _ in manager.passes:
-            instance = _pass_registry.get(p).pass_inst
-            instance.analysis = manager._analysis
-            instance.run_pass(state)
-
-    def post(processor, emit_dels=False, extend_lifetimes=False):        # numba's own also asks how long each variable lives
-        processor.func_ir.blocks = canonicalize_cfg(processor.func_ir.blocks)
-        processor.func_ir.generator_info = None
-
-    known, resolve = {}, BaseContext.resolve_function_type
-
-    def remembered(context, function, args, kws):
-        if kws: return resolve(context, function, args, kws)
-        if (function, args) not in known:
-            found = resolve(context, function, args, kws)
-            if found is None: return None
-            known[function, args] = found
-        return known[function, args]
-
-    changes = [(CPUCodeLibrary, "finalize", finalize), (CPUCodeLibrary, "_optimize_functions", layout),
-               (CPUContext, "get_executable", executable), (BaseLower, "create_cpython_wrapper", no_wrapper),
-               (BaseLower, "create_cfunc_wrapper", no_wrapper), (types.Record, "__repr__", short),
-               (Compiler, "define_pipelines", pipelines), (PassManager, "run", run), (PostProcessor, "run", post),
-               (BaseContext, "resolve_function_type", remembered)]
-    saved = [(c, n, getattr(c, n)) for c, n, _ in changes]
-    for c, n, f in changes: setattr(c, n, f)
-    gc.disable()                                         # nothing is thrown away before the process ends
-    try: yield
-    finally:
-        for c, n, f in saved: setattr(c, n, f)
-
-
 def build(functions):
     """The object file."""
+    cpu_target.typing_context.refresh()
+    cpu_target.target_context.refresh()
     with lean() if os.environ.get(cache.LEAN) else contextlib.nullcontext(): return _build(functions)
 
 
 @compiler_lock.global_compiler_lock
 def _build(functions):
     context = cpu_target.target_context
-    cpu_target.typing_context.refresh()
-    context.refresh()
     whole = llvm.parse_assembly("")
     shims, order, seen = ir.Module(), [], set()
     for name, (f, dtype, between) in functions.items():
@@ -163,6 +93,7 @@ def _build(functions):
         if not f.is_declaration and f.name not in functions: f.linkage = "internal"
     machine = _machine()
     tuning = llvm.create_pipeline_tuning_options(2)
+    tuning.inlining_threshold = 50                       # a quarter of LLVM's: less code, sooner made
     builder = llvm.create_pass_builder(machine, tuning)
     builder.getModulePassManager().run(whole, builder)
     open_ = [f.name for f in whole.functions if f.is_declaration and not f.name.startswith("llvm.")]

@@ -151,6 +151,15 @@ def test_bad_ends_are_refused(fake_vm, given):
     with pytest.raises(ValueError): vm.step(0)
 
 
+@pytest.fixture
+def ctrl_c():
+    """Python's own SIGINT: a process that a shell has put into the background ignores it."""
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    yield
+    signal.signal(signal.SIGINT, before)
+
+
+@pytest.mark.usefixtures("ctrl_c")
 def test_ctrl_c_pauses_and_propagates(fake_vm):
     vm = fake_vm(hello)
     threading.Timer(0.1, signal.raise_signal, [signal.SIGINT]).start()

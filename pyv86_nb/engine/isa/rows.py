@@ -34,7 +34,7 @@ class Row:
     bits: int = 0                 # MMX, SSE: of the operand that may be in memory
     aligned: bool = False         # it must lie on 16 bytes
     unit: str = ""                # what the system must have enabled for it: "mmx", "sse"
-    select: int = 0               # bits of the immediate that choose a handler
+    select: int = 0               # bits of the immediate that the host's instruction is given
     low: bool = False             # the result is the low half of DEST
     at_edi: bool = False          # the operand in memory is at DS:EDI
     host: str = ""                # the instruction of x86-64 hosts that does it,
