@@ -11,8 +11,8 @@ pytestmark = [pytest.mark.boot, pytest.mark.slow]
 
 PROMPT = "A:\\>"
 NAMES = {" ": "spc", "\n": "ret", ">": "shift-dot", ".": "dot", "\\": "backslash"}
-# Typed one after the other; the screen is compared after each.  hello.com and pi.com ship on the image.
-COMMANDS = ("ver\n", "cls\n", "echo echo a batch file > t.bat\n", "t\n", "hello\n", "cls\n", "pi\n", "dir games\n", "dir\n")
+# Typed one after the other; the screen is compared after each.  hello.com and pi.com ship on the image; MEM does not, its shell has MEMORY.
+COMMANDS = ("ver\n", "cls\n", "mem\n", "memory\n", "echo echo a batch file > t.bat\n", "t\n", "hello\n", "cls\n", "pi\n", "dir games\n", "dir\n")
 
 
 def rows(screen):

@@ -100,6 +100,22 @@ def test_freedos(notebook, image, seabios) -> None:
     page.page.keyboard.type("ver", delay=30)
     page.page.keyboard.press("Enter")
     wait_for(page, canvas, font, "FreeCom", 15)
+    for line, shows in [
+        ("memory", "Environment segment"),
+        ("echo echo from a batch file > t.bat", "A:\\>echo echo from a batch file > t.bat\n"),
+        ("t", "\nfrom a batch file"),
+        ("hello", "Hello"),  # HELLO.COM ships on the image
+    ]:
+        page.page.keyboard.type("cls", delay=30)
+        page.page.keyboard.press("Enter")
+        wait_until(lambda: on_screen(page, canvas, font).split() == ["A:\\>"], 15, "an empty screen")
+        for c in line:  # as on a keyboard: the page sends codes, and Period is ">" with Shift alone
+            page.page.keyboard.press("Shift+Period" if c == ">" else "Space" if c == " " else c, delay=30)
+        page.page.keyboard.press("Enter")
+        wait_for(page, canvas, font, shows, 30)
+    page.page.keyboard.type("ver", delay=30)
+    page.page.keyboard.press("Enter")
+    wait_for(page, canvas, font, "FreeCom", 15)
     page.page.locator(".pyv86-status").get_by_text("text 80x25").wait_for(timeout=5000)
     assert page.run(1).strip(), "a cell while the machine runs"
     page.page.keyboard.press("Control+s")

@@ -62,7 +62,7 @@ FRACTIONS = ([math.factorial(k + 1) for k in range(30)] + [math.factorial(2 * k 
 EXPONENTIAL, SINE, COSINE, ODD_FEW, ODD = 30, 30 << 8 | 16, 46 << 8 | 16, 62 << 8 | 27, 62 << 8 | 47
 TABLE = [word for d in FRACTIONS for word in (wrap((1 << 127) // d >> 64), wrap((1 << 127) // d))]
 WORDS = np.array(TABLE, np.int64)
-TINY = -60                                              # below 2^TINY the second term of a series is too small to be summed, and seen in rounding alone
+TINY = -60                                              # below 2^TINY the second term of a series is seen in rounding alone
 
 
 # LONG AND FIXED NUMBERS
