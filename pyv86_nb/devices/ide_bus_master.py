@@ -3,10 +3,9 @@
     a descriptor    31 .............. 1 0     region: physical address, even       The table lies within 64 KiB and is aligned to 4 bytes.
                     EOT | reserved | count    bytes, even; 0 is 64 KiB             A region does not cross 64 KiB.
 
-Sectors go from the disk to memory as the table says, or through the channel's buffer from memory to the disk; descriptors are read up to
-64 ahead.  When the table is used up
-BMISX's active bit falls; when the drive is through it interrupts.  Either may come first: a short table leaves the drive waiting, a long
-one leaves the active bit standing.
+Sectors go between disk and memory as the table says; of one that it names in part the rest waits in the channel's buffer.  Descriptors are
+read up to 128 ahead.  When the table is used up BMISX's active bit falls; when the drive is through it interrupts.  Either may come first: a
+short table leaves the drive waiting, a long one leaves the active bit standing.
 
 A call moves at most 1 MiB and follows at most 512 descriptors; the rest waits for the channel's next deadline, so a guest that lets its
 table run in circles, or to addresses where nothing answers (FFh is read, writes vanish), keeps only its own command busy.
@@ -15,13 +14,14 @@ Not emulated: regions that are other chips' memory, PCI aborts (BMISX error is s
 """
 from __future__ import annotations
 
-import struct
-from collections.abc import Iterator
+import numpy as np
 
 from .ide_drive import DRDY, DSC, ERR
 from .ide_protocol import ACTIVE, BLOCK_US, BUFFER, DMA_IN, START, TO_MEMORY, after, finish
 
-MOST_BYTES, MOST_DESCRIPTORS, AHEAD = 1 << 20, 512, 64
+MOST_BYTES, MOST_DESCRIPTORS, AHEAD = 1 << 20, 512, 128
+DESCRIPTOR = np.dtype([("region", "<u4"), ("bytes", "<u2"), ("flags", "<u2")])
+EOT = 0x8000
 
 
 def begin(ch, phase: int, now: int) -> None:
@@ -38,8 +38,9 @@ def move(ch, disk, now: int) -> None:
     while True:
         running = ch.bm_command & START and ch.bm_status & ACTIVE        # else until the host starts it, or starts it again
         if ch.at == ch.filled:
-            if inward and running and budget >= ch.unit and descriptors and ch.left:
-                moved, used = stream(ch, disk, min(ch.left, budget // ch.unit), descriptors)
+            if not inward: empty(ch, disk)
+            if running and budget >= ch.unit and descriptors and ch.left:
+                moved, used = (take if inward else give)(ch, disk, min(ch.left, budget // ch.unit), descriptors)
                 budget, descriptors = budget - moved, descriptors - used
                 continue
             if not turn(ch, disk, inward): return
@@ -47,20 +48,22 @@ def move(ch, disk, now: int) -> None:
         if budget <= 0 or descriptors <= 0:
             ch.work = after(ch, BLOCK_US, now)
             return
-        regions, n, used = follow(ch, min(ch.filled - ch.at, budget), descriptors)
+        regions, n, used, place = follow(ch, min(ch.filled - ch.at, budget), descriptors)
         if inward: ch.memory.scatter(regions, ch.data[ch.at:ch.at + n])
         else: ch.data[ch.at:ch.at + n] = ch.memory.gather(regions)
+        went(ch, place)
         ch.at, budget, descriptors = ch.at + n, budget - n, descriptors - used
 
 
-def stream(ch, disk, sectors: int, descriptors: int) -> tuple[int, int]:
+def take(ch, disk, sectors: int, descriptors: int) -> tuple[int, int]:
     """Sectors from the disk to memory, past the buffer.  Of one that the table takes in part the rest waits in the buffer.  Answers how
     many bytes and descriptors that were."""
     if disk is None: raise OSError("the medium was taken out")
-    data = memoryview(disk.read(ch.lba, sectors))
-    regions, n, used = follow(ch, len(data), descriptors)
-    ch.memory.scatter(regions, data[:n])
+    regions, n, used, place = follow(ch, sectors * ch.unit, descriptors)
     whole, part = divmod(n, ch.unit)
+    if part: ch.memory.scatter(regions, disk.read(ch.lba, whole + 1)[:n])
+    else: ch.memory.receive(regions, lambda buffers: disk.read_into(ch.lba, buffers))
+    went(ch, place)
     ch.lba, ch.left = ch.lba + whole, ch.left - whole
     if part:
         turn(ch, disk, True)
@@ -68,33 +71,59 @@ def stream(ch, disk, sectors: int, descriptors: int) -> tuple[int, int]:
     return n, used
 
 
-def follow(ch, most: int, descriptors: int) -> tuple[list[tuple[int, int]], int, int]:
-    """The next regions of the table for up to `most` bytes, how many those are, and how many descriptors were used.  A descriptor's
-    address counts within 64 KiB."""
+def give(ch, disk, sectors: int, descriptors: int) -> tuple[int, int]:
+    """Sectors from memory to the disk, past the buffer, where one waits of which the table has given a part.  Answers as `take`."""
+    regions, n, used, place = follow(ch, sectors * ch.unit, descriptors)
+    data = memoryview(ch.memory.gather(regions))
+    whole, part = divmod(n, ch.unit)
+    if whole: disk.write(ch.lba, data[:n - part])
+    went(ch, place)
+    ch.lba, ch.left = ch.lba + whole, ch.left - whole
+    if part:
+        turn(ch, disk, False)
+        ch.data[:part] = data[n - part:]
+        ch.at = part
+    return n, used
+
+
+def follow(ch, most: int, descriptors: int):
+    """The next regions of the table for up to `most` bytes, how many those are, how many descriptors were used, and where in the table
+    that ends, for `went`.  A descriptor's address counts within 64 KiB."""
     region, left, last, at = ch.region, ch.region_left, ch.last_region, ch.descriptor
-    regions: list[tuple[int, int]] = []
-    n = used = 0
-    ahead: Iterator[tuple[int, ...]] = iter(())
-    while n < most and (left or not last):
-        if left == 0:
-            if used == descriptors: break
-            entry = next(ahead, None)
-            if entry is None:
-                ahead = struct.iter_unpack("<IHH", ch.memory.read(at, 8 * max(min(AHEAD, (0x10000 - (at & 0xFFFF)) // 8), 1)))
-                entry = next(ahead)
-            region, left, last = entry[0] & ~1, entry[1] & ~1 or 0x10000, entry[2] >> 15
-            at, used = at & 0xFFFF0000 | at + 8 & 0xFFFF, used + 1
-        k = min(most - n, left)
-        regions.append((region, k))
-        region, left, n = region + k & 0xFFFFFFFF, left - k, n + k
-    ch.region, ch.region_left, ch.last_region, ch.descriptor = region, left, last, at
-    if last and left == 0: ch.bm_status &= ~ACTIVE & 0xFF
-    return regions, n, used
+    found, n, used = [], min(left, most), 0
+    if n:
+        found.append((region, n))
+        region, left = region + n & 0xFFFFFFFF, left - n
+    while n < most and not last and used < descriptors:
+        some = min(AHEAD, descriptors - used, max((0x10000 - (at & 0xFFFF)) // 8, 1))
+        table = np.frombuffer(ch.memory.read(at, 8 * some), DESCRIPTOR)
+        sizes = ((table["bytes"].astype(np.int64) & 0xFFFE) - 1 & 0xFFFF) + 1             # 0 is 64 KiB
+        ends = np.cumsum(sizes)
+        marked = np.flatnonzero(table["flags"] & EOT)
+        k = min(int(marked[0]) + 1 if len(marked) else some, int(np.searchsorted(ends, most - n)) + 1)
+        rows = np.column_stack((table["region"].astype(np.int64) & ~1, sizes))[:k]
+        beyond = max(int(ends[k - 1]) - (most - n), 0)
+        rows[-1, 1] -= beyond
+        found.extend(rows.tolist())
+        n, used, at = n + int(ends[k - 1]) - beyond, used + k, at & 0xFFFF0000 | at + 8 * k & 0xFFFF
+        region, left, last = int(rows[-1].sum()) & 0xFFFFFFFF, beyond, int(table["flags"][k - 1]) >> 15
+    return found, n, used, (region, left, last, at)
+
+
+def went(ch, place: tuple[int, int, int, int]) -> None:
+    """The table has been followed to there."""
+    ch.region, ch.region_left, ch.last_region, ch.descriptor = place
+    if ch.last_region and ch.region_left == 0: ch.bm_status &= ~ACTIVE & 0xFF
+
+
+def empty(ch, disk) -> None:
+    """The buffer to the disk."""
+    if ch.filled: disk.write(ch.lba - ch.filled // ch.unit, bytes(ch.data[:ch.filled]))
+    ch.at = ch.filled = 0
 
 
 def turn(ch, disk, inward: bool) -> bool:
-    """The buffer has passed: fill it anew or empty it.  False: the command is over."""
-    if not inward and ch.filled: disk.write(ch.lba - ch.filled // ch.unit, bytes(ch.data[:ch.filled]))
+    """The buffer has passed: fill it anew, or make room for what comes.  False: the command is over."""
     n = min(ch.left, BUFFER // ch.unit)
     if n == 0:
         finish(ch, DRDY | DSC | (ERR if ch.fault else 0), ch.fault)

@@ -20,7 +20,10 @@ Not emulated: indirect descriptors, event index, MSI-X, the configuration access
 """
 from __future__ import annotations
 
+import bisect
 import struct
+
+import numpy as np
 
 from .chip import Chip, bytewise, deadline, field, keep, kernel, memory_reads, memory_writes, pin_out
 from .pci import BUS_MASTER, COMMAND, IO, Bar, Header
@@ -28,7 +31,9 @@ from .pci import BUS_MASTER, COMMAND, IO, Bar, Header
 QUEUE_SIZE, SECTOR = 256, 512
 ACKNOWLEDGE, DRIVER, DRIVER_OK, FEATURES_OK, NEEDS_RESET = 1, 2, 4, 8, 0x40
 SEG_MAX, RO, BLK_SIZE, FLUSH, ANY_LAYOUT, VERSION_1 = 1 << 2, 1 << 5, 1 << 6, 1 << 9, 1 << 27, 1 << 32
-DESCRIPTOR = struct.Struct("<QIHH")                      # address, length, flags, next
+DESCRIPTOR = np.dtype([("address", "<u8"), ("bytes", "<u4"), ("flags", "<u2"), ("next", "<u2")])
+NUMBERS = np.arange(QUEUE_SIZE + 1)
+ADDRESSES = 1 << 32                                      # the guest's, though descriptors have 64 bits
 NEXT, WRITE = 1, 2                                       # flags of a descriptor
 NO_INTERRUPT = 1                                         # flag of the available ring
 READ_SECTORS, WRITE_SECTORS, DO_FLUSH, GET_ID = 0, 1, 4, 8
@@ -99,7 +104,7 @@ class VirtioBlk(Chip):
         self.memory, self.geometry = None, (0, 0, 0)
 
     def attach(self, n: int, disk, geometry: tuple[int, int, int]) -> None:
-        """Give it its disk, which has read(lba, n), write(lba, data), sectors and write_protect."""
+        """Give it its disk, which has read(lba, n), read_into(lba, buffers), write(lba, data), sectors and write_protect."""
         self.disks[n], self.geometry = disk, geometry
 
     def configured(self, config) -> None: self.master = int(bool(config[COMMAND] & BUS_MASTER))
@@ -219,17 +224,18 @@ class VirtioBlk(Chip):
         """Answer the requests that wait."""
         if not self.queue_enable or not self.status & DRIVER_OK or self.status & NEEDS_RESET or not self.master: return
         served = moved = 0
+        table = np.frombuffer(self.read(self.descriptors, 16 * self.queue_size), DESCRIPTOR)
         flags, ahead = struct.unpack("<HH", self.read(self.available, 4))
         if ahead - self.seen & 0xFFFF > self.queue_size: return self.broken()
         while self.seen != ahead and served < MOST_REQUESTS and moved < MOST_BYTES:
             head, = struct.unpack("<H", self.read(self.available + 4 + 2 * (self.seen % self.queue_size), 2))
-            chain = self.chain(head)
+            chain = follow(table, head)
             if chain is None: return self.broken()
             n = self.request(chain)
             self.write(self.used + 4 + 8 * (self.done % self.queue_size), struct.pack("<II", head, n & 0xFFFFFFFF))
             self.seen, self.done = self.seen + 1 & 0xFFFF, self.done + 1 & 0xFFFF
             self.write(self.used + 2, struct.pack("<H", self.done))
-            served, moved = served + 1, moved + sum(d[1] for d in chain)
+            served, moved = served + 1, moved + int(chain["bytes"].sum())
         if served and not flags & NO_INTERRUPT: self.interrupt()
         if self.seen != ahead: self.work = soon(self, now)
 
@@ -237,65 +243,78 @@ class VirtioBlk(Chip):
         self.status |= NEEDS_RESET
         self.interrupt()
 
-    def chain(self, i: int) -> list[tuple[int, int, int]] | None:
-        """The descriptors (address, length, flags) from number i on; None for a chain that cannot be."""
-        table, out = self.read(self.descriptors, 16 * self.queue_size), []
-        while 16 * i < len(table) and len(out) < self.queue_size:
-            address, length, flags, after = DESCRIPTOR.unpack_from(table, 16 * i)
-            out.append((address, length, flags))
-            if not flags & NEXT: return out
-            i = after
-        return None
-
-    def request(self, chain: list[tuple[int, int, int]]) -> int:
+    def request(self, chain: np.ndarray) -> int:
         """Do a request; how many bytes the driver gets."""
-        outs, ins = [d for d in chain if not d[2] & WRITE], [d for d in chain if d[2] & WRITE]
-        given, room = sum(d[1] for d in outs), sum(d[1] for d in ins)
+        ours = chain["flags"] & WRITE != 0
+        outs, ins = regions(chain[~ours]), regions(chain[ours])
+        given, room = int(outs[:, 1].sum()), int(ins[:, 1].sum())
         if given < 16 or room < 1 or given + room > 16 * MOST_BYTES: return 0             # no header, no place for the status
-        data = self.read(*outs[0][:2]) + self.gather([(a, n) for a, n, _ in outs[1:]])
+        data = memoryview(self.gather(outs))
         kind, _, sector = struct.unpack("<IIQ", data[:16])
-        status, answer = OK, b""
+        last = ins[np.flatnonzero(ins[:, 1])[-1]]        # its last byte is for the status
+        last[1] -= 1
         try:
-            answer, status = self.perform(kind, sector, data[16:], room - 1)
-        except OSError:
-            status = IOERR
-        self.scatter(ins, answer, status)
-        return len(answer) + 1
+            n, status = self.perform(kind, sector, data[16:], ins, room - 1)
+        except OSError:                                  # the host cannot read its file, or has no room for what is written
+            n, status = 0, IOERR
+        self.write(int(last.sum()), bytes([status]))
+        return n + 1
 
-    def perform(self, kind: int, sector: int, data: bytes, room: int) -> tuple[bytes, int]:
+    def perform(self, kind: int, sector: int, data: memoryview, ins: np.ndarray, room: int) -> tuple[int, int]:
+        """How many bytes went to the driver, and the status."""
         disk = self.disks[0]
-        if kind == DO_FLUSH: return b"", OK
-        if kind == GET_ID: return f"NB{self.number:04d}0000".encode().ljust(20, b"\0")[:room], OK
-        if kind not in (READ_SECTORS, WRITE_SECTORS): return b"", UNSUPPORTED
+        if kind == DO_FLUSH: return 0, OK
+        if kind == GET_ID: return self.answer(ins, f"NB{self.number:04d}0000".encode().ljust(20, b"\0")[:room]), OK
+        if kind not in (READ_SECTORS, WRITE_SECTORS): return 0, UNSUPPORTED
         n, rest = divmod(room if kind == READ_SECTORS else len(data), SECTOR)
-        if disk is None or rest or sector + n > disk.sectors: return b"", IOERR
-        if kind == READ_SECTORS: return disk.read(sector, n), OK
-        if disk.write_protect: return b"", IOERR
-        disk.write(sector, data)
-        return b"", OK
-
-    def scatter(self, ins: list[tuple[int, int, int]], answer: bytes, status: int) -> None:
-        """The answer into the driver's descriptors; the last byte of all is the status."""
-        regions, left = [], len(answer)
-        for address, n, _ in ins:
-            if left and n: regions.append((address, min(left, n)))
-            left -= min(left, n)
-        if all(address + n <= 1 << 32 for address, n in regions): self.memory.scatter(regions, answer)
-        else:
-            at = 0
-            for address, n in regions:
-                self.write(address, answer[at:at + n])
-                at += n
-        address, n = next((address, n) for address, n, _ in reversed(ins) if n)
-        self.write(address + n - 1, bytes([status]))
+        if disk is None or rest or sector + n > disk.sectors or kind == WRITE_SECTORS and disk.write_protect: return 0, IOERR
+        if kind == WRITE_SECTORS: disk.write(sector, data)
+        elif near(ins): self.memory.receive(ins, lambda buffers: disk.read_into(sector, buffers))
+        else: self.answer(ins, disk.read(sector, n))
+        return room if kind == READ_SECTORS else 0, OK
 
     # MEMORY: of the guest's 64 bits there are 32
-    def gather(self, regions: list[tuple[int, int]]) -> bytes:
-        if all(address + n <= 1 << 32 for address, n in regions): return self.memory.gather(regions)
-        return b"".join(self.read(address, n) for address, n in regions)
+    def gather(self, places: np.ndarray) -> bytes:
+        if len(places) > 1 and near(places): return self.memory.gather(places)
+        return b"".join(self.read(address, n) for address, n in places.tolist())
+
+    def answer(self, places: np.ndarray, data: bytes) -> int:
+        """Data into the driver's descriptors."""
+        at = 0
+        for address, n in places.tolist():
+            self.write(address, data[at:at + n])
+            at += n
+        return len(data)
 
     def read(self, address: int, n: int) -> bytes:
-        return self.memory.read(address, n) if address + n <= 1 << 32 else b"\xFF" * n
+        return self.memory.read(address, n) if address + n <= ADDRESSES else b"\xFF" * n
 
     def write(self, address: int, data: bytes) -> None:
-        if address + len(data) <= 1 << 32: self.memory.write(address, data)
+        if address + len(data) <= ADDRESSES: self.memory.write(address, data)
+
+
+# DESCRIPTORS
+
+def follow(table: np.ndarray, i: int) -> np.ndarray | None:
+    """The descriptors from number i on; None for a chain that cannot be.  They mostly lie in a row: that is looked at first."""
+    flags, after = table["flags"], table["next"]
+    ends = np.flatnonzero((flags & NEXT == 0) | (after != NUMBERS[1:len(table) + 1])).tolist()
+    rows, n = [], 0
+    while i < len(table) and n < len(table):
+        k = bisect.bisect_left(ends, i)
+        last = ends[k] if k < len(ends) else len(table) - 1
+        rows.append(table[i:last + 1])
+        n += last + 1 - i
+        if not flags[last] & NEXT: return (rows[0] if len(rows) == 1 else np.concatenate(rows)) if n <= len(table) else None
+        i = int(after[last])
+    return None
+
+
+def regions(chain: np.ndarray) -> np.ndarray:
+    """Rows of address and bytes, which can be changed.  An address that is too large for a word is as far away as any."""
+    out = np.empty((len(chain), 2), np.int64)
+    out[:, 0], out[:, 1] = np.minimum(chain["address"], 1 << 62), chain["bytes"]
+    return out
+
+
+def near(places: np.ndarray) -> bool: return bool((places.sum(1) <= ADDRESSES).all())

@@ -14,7 +14,8 @@ import numpy as np
 
 from . import state as S
 
-PAGE, PAGES = 4096, 1 << 20
+PAGE, PAGE_SHIFT, PAGES = 4096, 12, 1 << 20
+NOBODY = -1 << 40
 
 
 class PhysicalMemory:
@@ -28,7 +29,7 @@ class PhysicalMemory:
         self._buffer = mmap.mmap(-1, ram_bytes + store_bytes + PAGE)        # one page more: no access at its end can leave it
         self.host = np.frombuffer(self._buffer, np.uint8)
         self.ram, self.store = self.host[:ram_bytes], self.host[ram_bytes:ram_bytes + store_bytes]
-        self.by_page = self.host[:len(self.host) // PAGE * PAGE].reshape(-1, PAGE)
+        self._bytes = memoryview(self._buffer)                               # slices of it cannot leave it
         n = PAGES + 1                                                        # the last is what lies above 4 GiB: nothing
         self.read_frame, self.write_frame = np.zeros(n, np.uint32), np.zeros(n, np.uint32)
         self.region, self.flags = np.zeros(n, np.uint8), np.zeros(n, np.uint8)
@@ -64,60 +65,72 @@ class PhysicalMemory:
         return slice(base // PAGE, (base + length) // PAGE)
 
     # what a bus master (DMA, Python) sees
-    def _pieces(self, address, n, table):
-        """(offset in the host buffer, or None where nobody answers; bytes): as far as frames follow each other."""
-        while n > 0:
-            page, within = address // PAGE % PAGES, address % PAGE
-            frame, k = int(table[page]), PAGE - within
-            if k < n:
-                run = table[page:page + (within + n + PAGE - 1) // PAGE]
-                other = np.flatnonzero(run != (frame + np.arange(len(run)) if frame else 0))
-                k = (int(other[0]) if len(other) else len(run)) * PAGE - within
-            k = min(n, k)
-            yield (frame - 1) * PAGE + within if frame else None, k
-            address, n = address + k, n - k
-
     def read(self, address: int, n: int) -> bytes:
         """n bytes at a physical address; FFh where nobody answers."""
-        return b"".join(b"\xff" * k if at is None else self.host[at:at + k].tobytes() for at, k in self._pieces(address, n, self.read_frame))
+        page, within = address // PAGE % PAGES, address % PAGE
+        if within + n > PAGE: return self.gather([(address, n)])
+        frame = int(self.read_frame[page])
+        at = (frame - 1) * PAGE + within
+        return bytes(self._bytes[at:at + n]) if frame else b"\xFF" * n
 
     def write(self, address: int, data) -> None:
         """Bytes to physical memory; ROM stays.  Pages become dirty, code translated from them is dropped."""
-        data, done = np.frombuffer(data if isinstance(data, (bytes, memoryview)) else bytes(data), np.uint8), 0
-        for at, k in self._pieces(address, len(data), self.write_frame):
-            if at is not None:
-                self.host[at:at + k] = data[done:done + k]
-                first = (address + done) // PAGE % PAGES
-                self.flags[first:first + ((address + done) % PAGE + k + PAGE - 1) // PAGE] |= S.DIRTY
-            done += k
-        self.written(address, len(data))
-
-    def scatter(self, regions, data) -> None:
-        """Bytes to several physical regions [(address, bytes), ...], one after the other, as `write` puts them."""
-        pages = self._whole_pages(regions, self.write_frame)
-        if pages is None:
-            at = 0
-            for address, n in regions:
-                self.write(address, data[at:at + n])
-                at += n
-            return
-        self.by_page[self.write_frame[pages] - 1] = np.frombuffer(data, np.uint8).reshape(-1, PAGE)
-        self.flags[pages] |= S.DIRTY
-        for page in pages[self.flags[pages] & S.CODE != 0].tolist():
-            self.written(page * PAGE, PAGE)
+        page, within, n = address // PAGE % PAGES, address % PAGE, len(data)
+        if n == 0 or within + n > PAGE: return self.scatter([(address, n)], data)
+        if frame := int(self.write_frame[page]):
+            at = (frame - 1) * PAGE + within
+            self._bytes[at:at + n] = data if isinstance(data, (bytes, bytearray, memoryview)) else bytes(data)
+            self.flags[page] |= S.DIRTY
+            if self.flags[page] & S.CODE: self.written(address, n)
 
     def gather(self, regions) -> bytes:
-        """The bytes of several physical regions, as `read` finds them."""
-        pages = self._whole_pages(regions, self.read_frame)
-        if pages is None:
-            return b"".join(self.read(address, n) for address, n in regions)
-        return self.by_page[self.read_frame[pages] - 1].tobytes()
+        """The bytes of several physical regions [(address, bytes), ...], one after the other, as `read` finds them."""
+        return b"".join([self._bytes[at:at + n] if at >= 0 else b"\xFF" * n for at, n in self._stretches(regions, self.read_frame)])
 
-    def _whole_pages(self, regions, table):
-        """The numbers of the pages that the regions are, one by one; None if they are not whole pages where somebody answers."""
-        at = np.array(regions, np.int64).reshape(-1, 2)
-        if not len(at) or (at % PAGE).any():
-            return None
-        first, n = (at // PAGE).T
-        pages = (np.repeat(first - np.cumsum(n) + n, n) + np.arange(n.sum())) % PAGES
-        return pages if table[pages].all() else None
+    def scatter(self, regions, data) -> None:
+        """Bytes to several physical regions, as `write` puts them."""
+        data, done = memoryview(data if isinstance(data, (bytes, bytearray, memoryview)) else bytes(data)), 0
+        for at, n in self._stretches(regions, self.write_frame):
+            if at >= 0: self._bytes[at:at + n] = data[done:done + n]
+            done += n
+
+    def receive(self, regions, source) -> None:
+        """Bytes to several physical regions, from `source`, a function that fills buffers, one after the other: those are guest memory
+        itself, without a copy between, if all of it is RAM."""
+        stretches = self._stretches(regions, self.write_frame)
+        if min(stretches, default=(0, 0))[0] >= 0: source([self._bytes[at:at + n] for at, n in stretches])
+        else:
+            data = bytearray(sum(n for _, n in stretches))
+            source([memoryview(data)])
+            self.scatter(regions, data)
+
+    def _stretches(self, regions, table) -> list[tuple[int, int]]:
+        """[(offset in the host buffer, bytes), ...] of regions, as far as frames follow each other; a negative offset where nobody answers.
+        By the table of writes, they are noted as written."""
+        address, n = np.asarray(regions, np.int64).reshape(-1, 2).T
+        if not n.all(): address, n = address[n > 0], n[n > 0]
+        if not len(n): return []
+        pages, within = address >> PAGE_SHIFT, address & PAGE - 1
+        if (within + n).max() > PAGE:                    # cut them at the pages
+            count = (within + n + PAGE - 1) // PAGE
+            of = np.repeat(np.arange(len(n)), count)
+            pages = pages[of] + np.arange(len(of)) - (np.cumsum(count) - count)[of]
+            begin = np.maximum(address[of], pages * PAGE)
+            within, n = begin % PAGE, np.minimum((address + n)[of], (pages + 1) * PAGE) - begin
+        pages = pages & PAGES - 1
+        frames = table[pages].astype(np.int64)
+        at = (frames - 1 << PAGE_SHIFT) + within
+        if not frames.all(): at[frames == 0] = NOBODY
+        if table is self.write_frame: self._note_written(pages, within, n)
+        ends = np.flatnonzero(at[1:] != at[:-1] + n[:-1])
+        if len(ends) + 1 < len(n):
+            starts = np.concatenate(([0], ends + 1))
+            at, n = at[starts], np.add.reduceat(n, starts)
+        return list(zip(at.tolist(), n.tolist(), strict=True))
+
+    def _note_written(self, pages, within, n):
+        flags = self.flags[pages] | S.DIRTY
+        self.flags[pages] = flags
+        if (flags & S.CODE).any():
+            for i in np.flatnonzero(flags & S.CODE).tolist():
+                self.written(int(pages[i]) * PAGE + int(within[i]), int(n[i]))

@@ -14,9 +14,10 @@ import errno
 import os
 import tempfile
 import warnings
+from collections.abc import Sequence
 from pathlib import Path
 
-from .image import Image, open_image
+from .image import Image, open_image, spread
 
 BLOCK = 4096                                             # the layer of changes is kept in blocks of this size
 ROOM = 1 << 30
@@ -93,10 +94,27 @@ class Disk:
         """n sectors from sector lba on.  ValueError beyond the end."""
         self._check(lba, n)
         at, size = lba * self.sector_size, n * self.sector_size
-        first, last = at // BLOCK, (at + size - 1) // BLOCK
-        if not self._blocks or not any(k in self._blocks for k in range(first, last + 1)):
+        if self._as_it_was(at, size):
             return self.base.read(at, size)
+        first, last = at // BLOCK, (at + size - 1) // BLOCK
         return b"".join(map(self._block, range(first, last + 1)))[at - first * BLOCK:][:size]
+
+    def read_into(self, lba: int, buffers: Sequence[memoryview]) -> None:
+        """Whole sectors from sector lba on into writable buffers, one after the other, as many as they have room for.  ValueError beyond
+        the end or for part of a sector."""
+        size = sum(map(len, buffers))
+        n, rest = divmod(size, self.sector_size)
+        if rest:
+            raise ValueError(f"read_into takes whole sectors of {self.sector_size} bytes, not {size} bytes")
+        self._check(lba, n)
+        if self._as_it_was(lba * self.sector_size, size):
+            self.base.read_into(lba * self.sector_size, buffers)
+        else:
+            spread(self.read(lba, n), buffers)
+
+    def _as_it_was(self, at: int, size: int) -> bool:
+        """Whether nothing has been written here."""
+        return not self._blocks or not any(k in self._blocks for k in range(at // BLOCK, (at + size - 1) // BLOCK + 1))
 
     def write(self, lba: int, data: bytes) -> None:
         """Whole sectors from sector lba on.  ValueError beyond the end, for part of a sector, or if write protected."""

@@ -17,10 +17,12 @@ import os
 import tempfile
 import threading
 import zlib
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, BinaryIO
 
 PIECE, IN_MEMORY = 1 << 20, 16 << 20
+MOST_BUFFERS = 1024                                      # that POSIX hosts fill at once (IOV_MAX)
 QCOW = b"QFI\xFB"
 FOREIGN = {b"conectix": "a VHD", b"vhdxfile": "a VHDX", b"KDMV": "a VMDK", b"COWD": "a VMDK", b"# Disk D": "a VMDK", b"<<< ": "a VDI"}
 EXTRA = 'install it with: pip install "pyv86_nb[images]"'
@@ -37,6 +39,10 @@ class Image:
         """n bytes from `at` on; OSError where the host cannot."""
         return self.data[at:at + n]
 
+    def read_into(self, at: int, buffers: Sequence[memoryview]) -> None:
+        """The bytes from `at` on into writable buffers, one after the other; OSError where the host cannot."""
+        spread(self.read(at, sum(map(len, buffers))), buffers)
+
 
 class FileImage(Image):
     """A file, read as it is needed.  `origin` is the path a user gave, which may have been unpacked into this one."""
@@ -51,8 +57,30 @@ class FileImage(Image):
             self.file.seek(at)
             data = self.file.read(n)
         if len(data) < n:
-            raise OSError(f"the disk image {self.name} has become shorter while it was in use")
+            raise self._shorter()
         return data
+
+    def read_into(self, at: int, buffers: Sequence[memoryview]) -> None:
+        if not hasattr(os, "preadv"):                    # nor has every host
+            return super().read_into(at, buffers)
+        left = list(buffers)
+        while left:
+            piece = left[:MOST_BUFFERS]
+            n = os.preadv(self.file.fileno(), piece, at)
+            if n == 0:
+                raise self._shorter()
+            at += n
+            for i, buffer in enumerate(piece):           # how far that is
+                if n < len(buffer):
+                    left = [buffer[n:], *left[i + 1:]]
+                    break
+                n -= len(buffer)
+            else:
+                left = left[len(piece):]
+        return None
+
+    def _shorter(self) -> OSError:
+        return OSError(f"the disk image {self.name} has become shorter while it was in use")
 
 
 class QcowImage(Image):
@@ -93,6 +121,14 @@ class QcowImage(Image):
     def read(self, at: int, n: int) -> bytes:
         with self.lock:
             return bytes(self.file.read_buffer_at_offset(n, at))
+
+
+def spread(data: bytes, buffers: Sequence[memoryview]) -> None:
+    """Bytes into buffers, one after the other."""
+    at = 0
+    for b in buffers:
+        b[:] = data[at:at + len(b)]
+        at += len(b)
 
 
 def stamp(path: Path) -> tuple[int, int]:

@@ -10,6 +10,7 @@ and 1 at 0 put the row of the cell into address bits 13 and 14 (the interleaved 
 
 Not emulated: counting by two or four characters (CR17 bit 3, CR14 bit 5), interlace.
 """
+import functools
 from typing import NamedTuple
 
 import numpy as np
@@ -27,8 +28,13 @@ class Raster(NamedTuple):
 
 
 def raster(vga) -> Raster:
-    """The CRT controller's registers, unfolded."""
-    c = vga.crtc
+    """The CRT controller's registers, unfolded.  Arrays are read-only: as long as the registers are the same, so are they."""
+    return unfolded(bytes(vga.crtc[:0xE]), bytes(vga.crtc[0x10:0x19]))    # without the cursor's place
+
+
+@functools.lru_cache(8)
+def unfolded(low: bytes, high: bytes) -> Raster:
+    c = low + bytes(2) + high
     over = c[7]
     lines = (c[0x12] | over >> 1 << 8 & 0x100 | over >> 6 << 9 & 0x200) + 1 << (c[0x17] >> 2 & 1)
     compare = c[0x18] | over >> 4 << 8 & 0x100 | c[9] >> 6 << 9 & 0x200
@@ -38,7 +44,9 @@ def raster(vga) -> Raster:
     n = np.where(y < split, (y >> double) + (c[8] & 31), y - split >> double)
     start = (c[0xC] << 8 | c[0xD]) + (c[8] >> 5 & 3)
     base = np.where(y < split, start, 0) + n // cell * pitch
-    return Raster(c[1] + 1, lines, cell, double, base, n % cell, split)
+    scan = n % cell
+    base.flags.writeable = scan.flags.writeable = False
+    return Raster(c[1] + 1, lines, cell, double, base, scan, split)
 
 
 def addresses(vga, base, scan, columns) -> np.ndarray:

@@ -6,6 +6,7 @@
 
 Not emulated: underline (monochrome attributes), cursor skew.
 """
+import functools
 from typing import NamedTuple
 
 import numpy as np
@@ -100,17 +101,25 @@ def font_maps(vga) -> tuple[int, int]:
 
 
 def font(vga) -> np.ndarray:
-    """Glyphs as 0 and 1: uint8 (256 or 512, lines of a cell, 8 or 9).  With 512, glyph 256 + c is character c of attributes with bit 3."""
+    """Glyphs as 0 and 1: uint8 (256 or 512, lines of a cell, 8 or 9).  With 512, glyph 256 + c is character c of attributes with bit 3.
+    Read-only: the very same array for the same font."""
     b, a = font_maps(vga)
-    height, wide = (vga.crtc[9] & 31) + 1, 8 if vga.seq[1] & 1 else 9
     p = planes(vga)[2]
-    glyphs = np.concatenate([p[at:at + 0x2000].reshape(256, 32)[:, :height] for at in ((b, a) if a != b else (b,))])
-    return DOTS[wide][glyphs + nine_line(vga, np.arange(len(glyphs)) & 255)[:, None]]
+    maps = b"".join(p[at:at + 0x2000].tobytes() for at in ((b, a) if a != b else (b,)))
+    return glyphs(maps, (int(vga.crtc[9]) & 31) + 1, 8 if vga.seq[1] & 1 else 9, bool(vga.attr[0x10] & 4))
 
 
-def nine_line(vga, characters):
-    """LINE for characters whose ninth dot repeats the eighth."""
-    return np.where((characters & 0xE0 == 0xC0) & bool(vga.attr[0x10] & 4), LINE, 0).astype(np.uint16)
+@functools.lru_cache(4)
+def glyphs(maps: bytes, height: int, wide: int, repeats: bool) -> np.ndarray:
+    rows = np.frombuffer(maps, np.uint8).reshape(-1, 32)[:, :height]
+    dots = DOTS[wide][rows + nine_line(repeats, np.arange(len(rows)) & 255)[:, None]]
+    dots.flags.writeable = False
+    return dots
+
+
+def nine_line(repeats, characters):
+    """LINE for characters whose ninth dot repeats the eighth, if any does."""
+    return np.where((characters & 0xE0 == 0xC0) & repeats, LINE, 0).astype(np.uint16)
 
 
 def cursor(vga) -> Cursor:
@@ -149,7 +158,7 @@ def strip(vga, r, base, scan, wide, phase):
     at = (np.where(attr & 8, a, b) if a != b else b) + ch * np.intp(32)
     fg, bg = (attr & 15).astype(np.uint8), (attr >> 4).astype(np.uint8)
     dots = np.take(planes(vga)[2], at[row] + scan[:, None]).astype(np.uint16)
-    if wide == 9: dots += nine_line(vga, ch)[row]
+    if wide == 9: dots += nine_line(bool(vga.attr[0x10] & 4), ch)[row]
     if vga.attr[0x10] & 8:
         bg &= 7
         if phase & 2: fg = np.where(attr & 0x80, bg, fg)

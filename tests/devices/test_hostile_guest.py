@@ -210,6 +210,10 @@ class Spy:
         self.writes += 1
         self.memory.scatter(regions, data)
 
+    def receive(self, regions, source):
+        self.writes += 1
+        self.memory.receive(regions, source)
+
 
 def test_the_acts_do_reach_memory_and_the_disks():
     """Or the test above would show nothing."""

@@ -122,3 +122,36 @@ def test_geometries():
 def test_cds():
     cd.check(Disk(bytes(2048), sector_size=2048))
     cd.check(Disk(bytes(2048 * 50), sector_size=2048))
+
+
+@pytest.mark.parametrize("vectors", [True, False])
+def test_sectors_into_buffers(tmp_path, monkeypatch, vectors):
+    """Of any sizes, and more than a host takes at once; from memory, from a file, from the layer of changes; also on hosts without preadv."""
+    if not vectors: monkeypatch.delattr(image.os, "preadv", raising=False)
+    r, data = random.Random(3), bytearray(random.Random(2).randbytes(3000 * 512))
+    (tmp_path / "raw").write_bytes(data)
+    for d in (Disk(tmp_path / "raw"), Disk(bytes(data))):
+        content = bytearray(data)
+        for sizes in ([512], [1, 511], [4096] * 3, [512] * 2100, [1] * 1100 + [948], [], [0, 512, 0], [700, 836]):
+            for _ in range(3):
+                lba = r.randrange(3000 - sum(sizes) // 512)
+                if r.randrange(2): d.write(lba, new := r.randbytes(512)); content[512 * lba:512 * (lba + 1)] = new
+                room = bytearray(sum(sizes) + 8)
+                at, buffers = 4, []
+                for n in sizes: buffers.append(memoryview(room)[at:at + n]); at += n
+                d.read_into(lba, buffers)
+                assert room == bytes(4) + content[512 * lba:512 * lba + sum(sizes)] + bytes(4)
+        for lba, n in ((3000, 512), (0, 100)):
+            with pytest.raises(ValueError, match="sectors"): d.read_into(lba, [memoryview(bytearray(n))])
+
+
+@pytest.mark.parametrize("vectors", [True, False])
+def test_a_file_that_becomes_shorter(tmp_path, monkeypatch, vectors):
+    if not vectors: monkeypatch.delattr(image.os, "preadv", raising=False)
+    (tmp_path / "raw").write_bytes(bytes(1 << 20))
+    d = Disk(tmp_path / "raw")
+    with open(tmp_path / "raw", "r+b") as f: f.truncate(5000)
+    for lba in (8, 9, 100):
+        with pytest.raises(OSError, match="shorter"): d.read_into(lba, [memoryview(bytearray(1024))])
+        with pytest.raises(OSError, match="shorter"): d.read(lba, 2)
+    d.read_into(0, [memoryview(bytearray(4096))])
