@@ -205,6 +205,9 @@ def put_back(vm: VM, s: Snapshot) -> None:
     built_in = [n for n in HARD_DISKS if (meta["disks"][vm._drives[n].number] is None) != (machine.disk(vm._drives[n].number) is None)]
     if built_in:
         raise ValueError(f"this snapshot and this machine differ in what is built in ({', '.join(built_in)}); make one with VM.from_snapshot(s)")
+    other = other_shapes(vm, s)
+    if other:
+        raise ValueError(f"this snapshot was made by another version of pyv86_nb: {', '.join(other[:3])} differ in form; boot anew")
     for drive in vm._drives.values():
         kept = meta["disks"][drive.number]
         machine.put_disk(drive.number, s.disk(drive.number))
@@ -231,6 +234,13 @@ def put_back(vm: VM, s: Snapshot) -> None:
     vm._watcher.restored(machine.now)
     vm.trace._restored(machine)
     inputs.note(machine.now, ("restored", s.instructions))
+
+
+def other_shapes(vm: VM, s: Snapshot) -> list[str]:
+    """Names of arrays of the processor and of the interrupt trace that this version keeps and the snapshot has not, or in another shape."""
+    kept = {f"cpu.{n}": vm._machine.processor.array[n] for n in ARCHITECTURAL} | {f"irq.{n}": getattr(vm._machine.board.bus, n) for n in TRACE}
+    shape = lambda name, array: (array.shape[name == "irq.ring":], array.dtype)   # the ring is as long as it was made
+    return [n for n, array in kept.items() if n not in s.arrays or shape(n, s.arrays[n]) != shape(n, array)]
 
 
 def _event(e: list[Any]) -> tuple[Any, ...]:

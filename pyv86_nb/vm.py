@@ -14,7 +14,7 @@ import asyncio
 import time as host_clock
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -33,6 +33,8 @@ from .snapshot import Snapshot
 from .stop import Stop
 from .trace import Traces
 from .watcher import Watcher
+
+ABSENT = "on_port", "on_instruction", "breakpoints", "watchpoints", "back", "goto"     # names that are kept for a later version
 
 
 class VM:
@@ -173,6 +175,12 @@ class VM:
 
     def __exit__(self, *_: object) -> None:
         self.close()
+
+    if not TYPE_CHECKING:
+        def __getattr__(self, name):
+            if name in ABSENT:
+                raise AttributeError(f"vm.{name} does not exist in this version; vm.run(until=...), vm.step() and vm.snapshot() do")
+            raise AttributeError(f"a VM has no attribute {name!r}")
 
     def __del__(self) -> None:
         if not getattr(self, "_closed", True):

@@ -220,12 +220,12 @@ class Backplane(Trace):
         return v
 
     def settle(self):
-        """Let the wires carry what the outputs show."""
-        self.moved, self.clock.unsettled = False, 0
-        while (row := wires().next_change(self._bus, ALL)) >= 0:
-            word, bit, _, _, door = self.bus.pins[row].tolist()
+        """Let the wires carry what the outputs show: compiled, and here for a chip that only Python can tell."""
+        while wires().settle(self._bus, ALL):
+            word, bit, _, _, door = self.bus.pins[wires().next_change(self._bus, ALL)].tolist()
             self.words[word] ^= 1 << bit
-            if door: self.enter(door, bit, int(self.words[word]) >> bit & 1)
+            self.enter(door, bit, int(self.words[word]) >> bit & 1)
+        self.moved, self.clock.unsettled = False, 0
 
     def advance(self, n):
         """n ticks pass; what falls due in them happens, each at its own tick."""

@@ -104,16 +104,16 @@ def next_change(bus, dirty):
 
 @compiled
 def settle(bus, dirty):
-    """Let the wires carry what the outputs of these chips show."""
+    """Let the wires carry what the outputs of these chips show.  0: done; 1: stopped at a chip that only Python can tell."""
     h = header(bus)
     while True:
         row = next_change(bus, dirty)
-        if row < 0: return
+        if row < 0: return 0
         p = h.pins + 40 * row
         i, bit, door = at(p, 0), at(p, 1), at(p, 4)
         if door and at(h.doors, 5 * door) == 0:
-            put(h.words, UNSETTLED, 1)                   # a chip that only Python can tell: it settles the rest
-            return
+            put(h.words, UNSETTLED, 1)
+            return 1
         put(h.words, i, at(h.words, i) ^ 1 << bit)
         if door:
             enter(bus, door, bit, at(h.words, i) >> bit & 1, 0)
@@ -296,8 +296,8 @@ def acknowledge(bus):
 
 # FOR PYTHON: functions of the address of a bus
 
-WIRES = {f.__name__: (f, None, n) for f, n in ((earliest, 1), (next_change, 2), (next_deadline, 1), (note_edges, 2), (note_accept, 4),
-                                               (note_frame, 2), (note_iret, 2))}
+WIRES = {f.__name__: (f, None, n) for f, n in ((earliest, 1), (next_change, 2), (settle, 2), (next_deadline, 1), (note_edges, 2),
+                                               (note_accept, 4), (note_frame, 2), (note_iret, 2))}
 
 
 @functools.cache

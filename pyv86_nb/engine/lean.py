@@ -14,7 +14,6 @@ Inside,
 import contextlib
 import ctypes
 import functools
-import gc
 import operator
 import re
 
@@ -212,7 +211,6 @@ def lean():
     for owner, name, new in changes():
         saved.append((owner, name, vars(owner)[name]))
         setattr(owner, name, new)
-    gc.disable()                                         # nothing is thrown away before the process ends
     try:
         yield
     finally:

@@ -367,7 +367,7 @@ class Processor:
         self._fits(name, value, 16 if name in S.SEGMENTS or name in ("ldtr", "tr") else 32)
         if name in S.GENERAL:
             cpu.reg[S.GENERAL.index(name)] = value
-        elif name in S.SEGMENTS:
+        elif name in S.SEGMENTS or name in ("ldtr", "tr"):
             self._load_segment(name, value)
         elif name == "eflags":
             cpu.cf, cpu.carries, cpu.result = F.from_image(value)
@@ -400,9 +400,14 @@ class Processor:
             raise ValueError(f"{name} has {bits} bits; {value!r} does not fit")
 
     def _load_segment(self, name, selector):
-        s = S.SEGMENTS.index(name)
+        system = name in ("ldtr", "tr")
+        if system and not SEG.protected(self.cpu):
+            raise ValueError(f"{name} = {selector:#x} cannot be loaded: real and virtual-8086 mode have no {name.upper()}")
+        s = S.NEW if system else S.SEGMENTS.index(name)
         try:
-            if s == S.CS and SEG.protected(self.cpu):
+            if system:
+                (SEG.load_ldtr if name == "ldtr" else SEG.load_tr)(self.cpu, selector)
+            elif s == S.CS and SEG.protected(self.cpu):
                 at = SEG.descriptor_at(self.cpu, selector, 13)
                 low, high = (int.from_bytes(self.memory.read(self.translate(at + k), 4), "little") for k in (0, 4))
                 if not SEG.is_code(SEG.rights_of(high)):

@@ -378,10 +378,7 @@ def load_system(cpu, selector, kind):
 
 
 @kernel
-def lldt(cpu):
-    need_protected(cpu)
-    need_cpl0(cpu)
-    selector = get_operand(cpu, 2)
+def load_ldtr(cpu, selector):
     if null(selector):
         set_segment(cpu, S.LDTR, selector, 0, 0, 0)
     else:
@@ -391,10 +388,14 @@ def lldt(cpu):
 
 
 @kernel
-def ltr(cpu):
+def lldt(cpu):
     need_protected(cpu)
     need_cpl0(cpu)
-    selector = get_operand(cpu, 2)
+    load_ldtr(cpu, get_operand(cpu, 2))
+
+
+@kernel
+def load_tr(cpu, selector):
     if null(selector):
         fault(cpu, GP, 0)
     at = load_system(cpu, selector, 1)
@@ -402,6 +403,13 @@ def ltr(cpu):
     copy_segment(cpu, S.TR, S.NEW, selector)
     cpu.segment[S.TR].rights |= 2
     cpu.tr = selector
+
+
+@kernel
+def ltr(cpu):
+    need_protected(cpu)
+    need_cpl0(cpu)
+    load_tr(cpu, get_operand(cpu, 2))
 
 
 @kernel

@@ -40,10 +40,11 @@ def test_it_boots_to_user_space_on_both_consoles(linux, tier):
     assert "BOOT-OK mini" in vm.serial[0].text and any("BOOT-OK mini" in row for row in vm.screen.text())
 
 
-def test_tiers_agree_over_the_first_fifty_million_instructions(linux):
+@pytest.mark.parametrize("initrd", ["initrd-mini.cpio.gz", "initrd-busybox.cpio.gz"])
+def test_tiers_agree_over_the_first_fifty_million_instructions(linux, initrd):
     ends = {}
     for tier in ("native", "threaded"):
-        vm = linux("initrd-mini.cpio.gz", tier=tier)
+        vm = linux(initrd, tier=tier)
         stop = vm.run(instructions=FIRST)
         ends[tier] = stop.instructions, stop.time, vm.regs.array.tobytes(), hash(vm.memory[:].tobytes()), vm.serial[0].text
         vm.close()

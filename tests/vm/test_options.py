@@ -60,6 +60,12 @@ def test_bad_input_is_refused_in_one_sentence(given, error, words):
     assert any(str(name) in text for name in given) or any(repr(v) in text for v in given.values())
 
 
+@pytest.mark.parametrize("name", ["on_port", "on_instruction", "breakpoints", "watchpoints", "back", "goto"])
+def test_what_is_not_there_yet_is_refused_in_one_sentence(name):
+    with VM(bare="real") as vm, pytest.raises(AttributeError, match=f"^vm.{name} does not exist in this version; [^\n]*$"):
+        getattr(vm, name)
+
+
 def test_a_directory_and_an_empty_file(tmp_path):
     with pytest.raises(ValueError, match="is a directory"):
         VM(fda=tmp_path)

@@ -118,6 +118,31 @@ def test_segment_registers_load_as_the_mode_says():
         assert vm.input_log == []
 
 
+@pytest.mark.parametrize("tier", TIERS)
+def test_system_segments_load_as_by_lldt_and_ltr(tier):
+    """SDM vol. 2, LLDT and LTR: an LDT, type 2; an available TSS, type 9, which is busy then; else #GP or #NP with the selector.  What has been
+    loaded is what the guest's SLDT, STR and selectors with TI = 1 see."""
+    row = lambda base, limit, kind: (limit | (base & 0xFFFFFF) << 16 | kind << 40 | 0x40 << 48).to_bytes(8, "little")
+    with VM("1M", bare="flat", tier=tier) as vm:
+        vm.memory.write(0x1000, b"".join([bytes(8), row(0, 0xFFFF, 0x9B), row(0, 0xFFFF, 0x93), row(0x3000, 0xF, 0x82), row(0x4000, 0x67, 0x89),
+                                          row(0x3000, 0xF, 0x02)]))
+        vm.memory.write(0x3008, row(0x50000, 0xFF, 0x93))
+        vm.regs.gdtr = 0x1000, 0x2F
+        for name, value, words in (("ldtr", 0x20, "#GP.0x20"), ("ldtr", 0x28, "#NP.0x28"), ("ldtr", 0x38, "#GP.0x38"), ("tr", 0x18, "#GP.0x18"),
+                                   ("tr", 0, "#GP.0x0"), ("tr", 0x10000, "16 bits")):
+            with pytest.raises(ValueError, match=words): setattr(vm.regs, name, value)
+        vm.regs.ldtr = 0x18
+        vm.regs.tr = 0x20
+        with pytest.raises(ValueError, match="tr"): vm.regs.tr = 0x20                        # busy
+        vm.load(0x7000, demo.assemble("sldt eax; str ebx; mov ecx, 0xC; mov ds, ecx; mov byte ptr [2], 7; hlt", 0x7000, bits=32), entry=0x7000)
+        assert vm.run(timeout=5).reason == "halted"
+        assert (vm.regs.ldtr, vm.regs.tr, vm.regs.eax, vm.regs.ebx & 0xFFFF) == (0x18, 0x20, 0x18, 0x20)
+        assert vm.memory[0x50002] == 7 and vm.memory[0x1000 + 0x25] == 0x8B
+        vm.regs.ldtr = 0
+        assert vm.regs.ldtr == 0
+    with VM("1M", bare="real") as vm, pytest.raises(ValueError, match="real"): vm.regs.tr = 8
+
+
 def test_a_reset_button_and_a_reset_by_the_guest():
     with VM("1M", bare="real") as vm:
         vm.load(0x7C00, bytes.fromhex("b0fee664ebfe"), entry=0x7C00)         # MOV AL, FEh; OUT 64h, AL; JMP $
@@ -270,6 +295,26 @@ def test_a_restored_machine_continues_bit_for_bit(tier, tmp_path):
         with pytest.raises(FileNotFoundError): Snapshot.load(tmp_path / "no")
         (tmp_path / "bad").write_bytes(b"nothing")
         with pytest.raises(ValueError, match="not a snapshot"): Snapshot.load(tmp_path / "bad")
+
+
+@pytest.mark.parametrize("name", ["irq.lines", "irq.frames", "irq.watch", "irq.ring", "cpu.reg", "cpu.tsc_offset"])
+@pytest.mark.parametrize("how", ["missing", "shorter"])
+def test_a_snapshot_of_another_form_is_refused_whole(name, how):
+    """What another version kept in another way: one sentence, and the machine is as it was."""
+    with bare("threaded") as vm:
+        vm.run(seconds=0.01)
+        s = vm.snapshot()
+        old = Snapshot(s.meta, dict(s.arrays), s.media)
+        array = old.arrays.pop(name)
+        if how == "shorter": old.arrays[name] = array[:, :-1] if name == "irq.ring" and array.ndim > 1 else array.reshape(-1)[:-1]
+        if how == "shorter" and name == "irq.ring" and array.ndim == 1: old.arrays[name] = array.view(np.uint8)
+        vm.run(seconds=0.01)
+        before = vm.instructions, vm.time, vm.regs.array.tobytes(), vm.memory[:].tobytes()
+        with pytest.raises(ValueError, match="another version") as e: vm.restore(old)
+        assert "\n" not in str(e.value) and name in str(e.value)
+        assert (vm.instructions, vm.time, vm.regs.array.tobytes(), vm.memory[:].tobytes()) == before
+        vm.restore(s)
+        assert vm.time == s.time
 
 
 def test_a_snapshot_of_freedos_keeps_what_was_written(dos, tmp_path):

@@ -21,9 +21,11 @@ def multiply(a, b):
 
 def substitute():
     """S-box: the inverse, and an affine map.   FIPS 197, 5.1.1"""
-    box = []
+    box, powers = [], [1]
+    while len(powers) < 255:
+        powers.append(multiply(powers[-1], 3))           # all but 0 are powers of 3
     for x in range(256):
-        y = next((y for y in range(256) if multiply(x, y) == 1), 0)
+        y = powers[-powers.index(x)] if x else 0
         box.append(0x63 ^ y ^ rotated(y, 1) ^ rotated(y, 2) ^ rotated(y, 3) ^ rotated(y, 4))
     return box
 
