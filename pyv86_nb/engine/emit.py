@@ -17,8 +17,6 @@ import re
 from . import state as S
 from .emit_vector import VECTORS, WIDE, Vectors
 from .emit_x87 import X87
-from .isa import flags as F
-from .isa import shift
 from .isa.steps import Operands, merge
 from .lanes_llvm import IS_X86
 from .records import OFF, RECORD
@@ -48,8 +46,6 @@ TLB_READ, TLB_FIRST, TLB_HOST, TLB_ROOM = (S.TLB.fields[n][1] for n in ("read", 
 TLB_SHIFT = S.TLB.itemsize.bit_length() - 1
 JUMP_TAG, JUMP_CODE = (S.JUMP.fields[n][1] for n in ("tag", "code"))
 JUMP_SHIFT = S.JUMP.itemsize.bit_length() - 1
-
-HOST_SHIFTS = {shift.shl: "shll", shift.shr: "shrl", shift.sar: "sarl", shift.rol: "roll", shift.ror: "rorl"}
 
 
 class Emit(Operands, Vectors, X87):
@@ -271,21 +267,12 @@ class Emit(Operands, Vectors, X87):
     def put_off(self, a, b, kind):
         """The flags, for whoever asks: F.put_off."""
         self.puts_off = True
-        computed = kind >= F.SUM or isinstance(b, int)   # stored whole, LLVM makes one of it and of what goes to the register
-        for o, w, v in (("kind", 32, kind), ("kind_a", 64 if computed else 32, a), ("kind_b", 32, b)):
-            self.ir.store(w, v, self.ir.at("%s", S.offset(o)))
+        for o, v in (("kind", kind), ("kind_a", a), ("kind_b", b)):
+            self.ir.store(32, v, self.ir.at("%s", S.offset(o)))
 
     def shift_count(self, f, count):
         """An immediate one is not 0: the plan takes the handler without flags for that."""
         return 1 if f.src == "i" else count
-
-    def meant_by(self, f, a, b, cf):
-        """A shift by an immediate is the host's own where its flags are not wanted: in our words the count would be in a register."""
-        host = HOST_SHIFTS.get(f.row.meaning)
-        if host and self.mode == "native" and IS_X86 and (f.w, f.src, f.flags) == (32, "i", 0):
-            text = f'asm "{host} $$imm, ${{0:k}}", "=r,0,~{{flags}}"(i32 {self.ir.narrow(32, a)})'
-            return self.ir.wide(32, self.ir.name(f"call i32 {text}")), cf, 0
-        return super().meant_by(f, a, b, cf)
 
     def asks_flags(self):
         """Whether anything comes of the flags that were loaded: LLVM drops what nobody uses."""
