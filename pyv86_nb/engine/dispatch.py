@@ -21,6 +21,7 @@ from .isa import flags as F
 from .kernels import ends_single_step
 from .out_of_line import raise_exception, try_kernel
 from .paging import translate
+from .paste import jump_at
 from .raw import enter, num, peek, poke, record_at
 from .reasons import GO_ON, PYTHON_STEP, TRIPLE_FAULT
 from .strings import AGAIN
@@ -390,7 +391,7 @@ def run(cpu, t):
                     if link >= 0:
                         tie(t, link, rec)
                     if forward >= 0 and t.native:
-                        B.jump_at(t, t.records[forward].code, t.records[rec].code)
+                        jump_at(t, t.records[forward].code, t.records[rec].code)
                 elif cpu.found == APART and link >= 0:
                     tie(t, link, B.hop_to(t, cpu.eip))
                 if cpu.found <= APART:
