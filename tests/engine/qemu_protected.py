@@ -59,12 +59,12 @@ class Qemu:
              "-monitor", "none", "-vga", "none", "-net", "none",
              "-chardev", f"socket,path={path},server=on,wait=off,id=gdb", "-gdb", "chardev:gdb"])
         self.socket = socket.socket(socket.AF_UNIX)
-        for _ in range(200):
-            try:
-                self.socket.connect(path)
-                break
-            except OSError:
-                time.sleep(0.05)
+        end = time.monotonic() + 60
+        while not (ram.exists() and ram.stat().st_size and self.socket.connect_ex(path) == 0):      # QEMU listens before it has memory
+            if self.process.poll() is not None or time.monotonic() > end:
+                self.process.kill()
+                raise RuntimeError(f"QEMU does not start (status {self.process.poll()})")
+            time.sleep(0.05)
         self.socket.settimeout(20)
         self.buffer, self.memory, self.known = b"", bytes(RAM), {}
         with open(ram, "rb") as f:                       # to read; what is written goes by the stub, which drops translated code

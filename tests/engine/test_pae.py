@@ -233,11 +233,10 @@ def test_supervisor_mode_access_prevention(m):
     assert end.fault is None, "the descriptor of the handler is not to be had either: a triple fault"
 
 
+@pytest.mark.parametrize("m", ["threaded", "native"], indirect=True)       # the plain reader keeps no jumps
 def test_known_jumps_outlast_a_look_at_users_pages(m):
     """A system that sets AC and clears it goes between two contexts; what each knows of jumps is still there when it comes back.
     Counted, not timed: each return of this program is looked for once a context, not once a turn."""
-    if m.p.tier == "python":
-        pytest.skip("it keeps no jumps")
     for page in (CODE, 0x1F000, 0x5000, 0x1000, 0x2000, 0x3000):
         entry(m, pte(page), page | P | W)
     counts = m.p._code[0]["left_by"]
