@@ -114,9 +114,17 @@ def driven(machine):
 
 @pytest.fixture(scope="module")
 def theirs(image, tmp_path_factory):
+    """What `driven` answers of QEMU, n times.  It runs in real time: on a busy host a pixel that KolibriOS draws once too often or too seldom
+    is another in the next run."""
     if not found(): pytest.skip("qemu-system-i386 is not installed")
-    machine = Theirs(image("kolibri.img"), tmp_path_factory.mktemp("kolibri"))
-    with machine.q: return driven(machine)
+    runs = []
+
+    def nth(n):
+        while len(runs) <= n:
+            machine = Theirs(image("kolibri.img"), tmp_path_factory.mktemp("kolibri"))
+            with machine.q: runs.append(driven(machine))
+        return runs[n]
+    return nth
 
 
 @pytest.mark.qemu
@@ -126,9 +134,11 @@ def test_the_pictures_are_those_of_qemu(tier, image, seabios, theirs):
     with machine.vm as vm:
         ours, end = driven(machine)
         assert str(vm.screen.mode) == "graphics 800x600"
-    expected, their_end = theirs
     for name in STEPS:
-        differs = np.argwhere((ours[name] != expected[name]).any(axis=2))
+        for n in range(3):
+            expected, their_end = theirs(n)
+            differs = np.argwhere((ours[name] != expected[name]).any(axis=2))
+            if len(differs) == 0: break
         assert len(differs) == 0, f"{name}: {len(differs)} pixels from {differs.min(axis=0)} to {differs.max(axis=0)}"
     assert len({p.tobytes() for p in ours.values()}) == len(STEPS)         # each step showed something
     assert end == their_end == "shutdown"
