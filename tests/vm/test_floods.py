@@ -3,32 +3,12 @@ guest gets (handlers, one after another); the rest is this project's own promise
 import time
 
 import pytest
+from timer_guest import timer_guest
 
 from pyv86_nb import VM, demo
 
-PIT = """
-        xor     ax, ax
-        mov     ds, ax
-        mov     ss, ax
-        mov     sp, 0x7000
-        mov     word ptr [0x20], offset handler
-        mov     word ptr [0x22], 0
-        mov     al, 0x11
-        out     0x20, al
-        mov     al, 8
-        out     0x21, al
-        mov     al, 4
-        out     0x21, al
-        mov     al, 1
-        out     0x21, al
-        mov     al, 0xFE
-        out     0x21, al
-        mov     al, 0x34                        # counter 0, mode 2
-        out     0x43, al
-        mov     al, 2                           # the shortest count that mode 2 has
-        out     0x40, al
-        xor     al, al
-        out     0x40, al
+# the shortest count that mode 2 has
+PIT = timer_guest("handler", 2) + """
         sti
 1:      inc     ebx
         jmp     1b

@@ -1,35 +1,13 @@
 """Repeated string instructions that the timer interrupts.   Oracle: SDM vol. 2, REP: "an interrupt suspends the string operation; the
 state of the registers is preserved to allow it to be resumed"; EIP is the instruction's, and what it does in the end is what it does alone."""
 import pytest
+from timer_guest import timer_guest
 
 from pyv86_nb import VM, demo
 from pyv86_nb.engine.processor import TIERS
 
 ROWS, COUNT = 0x500, 0x1000                              # what the handler puts down: IP, CX, SI, DI, flags
-PROGRAM = """
-        cli
-        xor     ax, ax
-        mov     ds, ax
-        mov     ss, ax
-        mov     sp, 0x7C00
-        mov     word ptr [32], offset tick
-        mov     word ptr [34], ax
-        mov     al, 0x11
-        out     0x20, al
-        mov     al, 8
-        out     0x21, al
-        mov     al, 4
-        out     0x21, al
-        mov     al, 1
-        out     0x21, al
-        mov     al, 0xFE
-        out     0x21, al
-        mov     al, 0x34                # 1193182 Hz / 244
-        out     0x43, al
-        mov     al, 0xF4
-        out     0x40, al
-        mov     al, 0
-        out     0x40, al
+PROGRAM = timer_guest("tick", 244) + """
         mov     bp, 0x500
         mov     ax, 0x2000
         mov     ds, ax
