@@ -277,6 +277,7 @@ def advance(m, width, registers):
 
 
 SCALES = (None, 0, 1, 2, 3)
+# what a string instruction advances, in the order of decode.STRING less one
 INDICES = {"si": (steps.SI,), "di": (steps.DI,), "both": (steps.SI, steps.DI)}
 SPECIAL = {
     "head": head, "goto": lambda m: m.jump(None), "hop": hop, "python": lambda m: m.leave("exit_python"),

@@ -10,7 +10,7 @@ from .attend import attend
 from .debug import breaks_here, trap_due
 from .exceptions import DIVIDE, GP, NM, UD, XM, Fault, fault
 from .fetch import ROOM, fetch
-from .forms import Form
+from .forms import INDICES, Form
 from .fpu import check_pending
 from .interrupt import raise_exception
 from .isa import flags as F
@@ -114,7 +114,7 @@ class Plain(Operands):
             self.string_addresses(d, r, size)
         step(self, f)
         if r[D.STRING]:
-            steps.advance(self, [(steps.SI,), (steps.DI,), (steps.SI, steps.DI)][r[D.STRING] - 1], size, f.aw)
+            steps.advance(self, tuple(INDICES.values())[r[D.STRING] - 1], size, f.aw)
         for which, kind, w, v in self.pending:
             cpu.reg[self.number(which)] = merge(self.rd_reg(which), kind, w, v)
         if self.new_flags:
