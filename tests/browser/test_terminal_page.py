@@ -115,7 +115,7 @@ def test_colours_cursor_and_an_editor(linux) -> None:
     page.page.keyboard.press("ArrowUp")
     screen.type("0iNEW ")
     page.page.keyboard.press("Escape")
-    screen.wait("NEW second")
+    screen.wait(re.compile(r"^NEW second\n.*^- /tmp/letter", re.S | re.M))
     assert screen.rows()[:3] == ["first", "NEW second", "third"]
     page.shot("terminal-vi.png")
     screen.type(":wq\n")
