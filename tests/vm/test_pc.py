@@ -219,10 +219,10 @@ def test_the_prompt_in_real_time_and_ctrl_alt_delete(dos):
         dos._displayed = True
         dos.start()
         dos.keyboard.type("ver\n")
-        assert (await dos.wait_for("FreeCom version", timeout=20)).reason == "until"
-        assert (await dos.wait_for("A:\\>", timeout=20)).reason == "until"
+        assert (await dos.wait_for("FreeCom version", timeout=60)).reason == "until"
+        assert (await dos.wait_for("A:\\>", timeout=60)).reason == "until"
         dos.keyboard.press("ctrl+alt+delete")
-        assert (await dos.wait_for("SeaBIOS", timeout=20)).reason == "until"
+        assert (await dos.wait_for("SeaBIOS", timeout=60)).reason == "until"
         assert (await dos.wait_for("A:\\>", timeout=60)).reason == "until"
         dos.pause()
     try:
