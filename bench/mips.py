@@ -41,11 +41,11 @@ def stub(reps: int, top: int, end: str, warm: int = 1) -> str:
 """
 
 
-def ours(tier: str, code: bytes, top: int, reps: int = 0, warm: int = 500_000) -> tuple[float, float, int, int]:
+def ours(tier: str, code: bytes, top: int, reps: int = 0, warm: int = 500_000, memory: str = "16M") -> tuple[float, float, int, int]:
     """MIPS and seconds after so many instructions for warming up, all instructions, and the program's answer."""
     from pyv86_nb import VM, demo
 
-    with VM(memory="16M", bare="flat", tier=tier) as vm:
+    with VM(memory=memory, bare="flat", tier=tier) as vm:
         vm.load(guest.ORIGIN, code)
         vm.load(guest.BUFFER, guest.data())
         vm.load(STUB, demo.assemble(stub(reps or REPS[tier], top, "hlt"), STUB, bits=32), entry=STUB)
@@ -88,7 +88,7 @@ gdt:    .quad   0, 0x00CF9A000000FFFF, 0x00CF92000000FFFF
 """
 
 
-def theirs(code: bytes, top: int, reps: int = REPS["qemu"]) -> tuple[float, int]:
+def theirs(code: bytes, top: int, reps: int = REPS["qemu"], memory: str = "16M") -> tuple[float, int]:
     """Seconds that QEMU TCG takes between the marks, and the program's answer."""
     from pyv86_nb import demo
 
@@ -100,7 +100,7 @@ def theirs(code: bytes, top: int, reps: int = REPS["qemu"]) -> tuple[float, int]
             (folder / name).write_bytes(content)
         load = [f"loader,file={folder / name},addr={at:#x},force-raw=on" for name, at in
                 (("code", guest.ORIGIN), ("data", guest.BUFFER), ("stub", STUB))]
-        q = subprocess.Popen([PROGRAM, "-accel", "tcg", "-display", "none", "-nic", "none", "-m", "16M", "-bios", str(folder / "rom"),
+        q = subprocess.Popen([PROGRAM, "-accel", "tcg", "-display", "none", "-nic", "none", "-m", memory, "-bios", str(folder / "rom"),
                               "-debugcon", "stdio", "-device", "isa-debug-exit,iobase=0xf4", *(x for each in load for x in ("-device", each))],
                              stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, bufsize=0)
         try:

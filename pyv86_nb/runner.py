@@ -35,7 +35,7 @@ if TYPE_CHECKING:
     from .watcher import Watcher
 
 HOST_SLICE = 0.004                                       # seconds aimed at; never more than 10 ms unless the guest changes character within one
-GUEST_SLICE, WALL_SLICE = 0.010, 0.005                   # guest seconds
+GUEST_SLICE, WALL_SLICE = 0.040, 0.005                   # guest seconds
 FIRST_LOOK, LONGEST_LOOK = 50e-6, 0.005                  # guest seconds between two looks at the screen: short at first, then longer
 SETTLING = 500e-6                                        # the longest while it changes
 BEHIND, WINDOW, MARGIN = 0.1, 0.25, 0.9                  # wall clock: seconds late before the rate is lowered; how often; how far below the speed
@@ -199,11 +199,11 @@ class Runner:
     def interval(self, elapsed: int) -> int:
         """Ticks to the next look: an eighth of what has passed since the call, within bounds.  A function of guest time alone.
 
-        When nobody waits for a text, always the longest: looks hold the interpreter's lock, which a key on its way needs too.
+        When nobody waits for a text, one for each slice: looks hold the interpreter's lock, which a key on its way needs too.
         """
         ips, asked = self.machine.ips, self.goal
         if not self.waiters and asked is not None and asked.text is None and asked.ask is None:
-            return max(1, int(LONGEST_LOOK * ips))
+            return max(1, int(GUEST_SLICE * ips))
         longest = LONGEST_LOOK if self.watcher.still else SETTLING
         return max(1, int(min(max(elapsed / 8, FIRST_LOOK * ips), longest * ips)))
 
@@ -219,9 +219,9 @@ class Runner:
 
     def slice(self, budget: int) -> Stop | None:
         machine, processor = self.machine, self.machine.processor
-        count, clock = processor.instructions, time.perf_counter()
+        before, clock = processor.worked, time.perf_counter()
         what = machine.run(budget)
-        host, done = time.perf_counter() - clock, processor.instructions - count
+        host, done = time.perf_counter() - clock, processor.worked - before
         if host > 50e-6 and done > 1000:
             self.speed = min(max(self.speed * 0.5 + done / host * 0.5, 1000.0), self.speed * 2)
         self.measure()

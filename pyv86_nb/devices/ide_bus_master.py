@@ -20,8 +20,8 @@ from .ide_drive import DRDY, DSC, ERR
 from .ide_protocol import ACTIVE, BLOCK_US, BUFFER, DMA_IN, START, TO_MEMORY, after, finish
 
 MOST_BYTES, MOST_DESCRIPTORS, AHEAD = 1 << 20, 512, 128
-DESCRIPTOR = np.dtype([("region", "<u4"), ("bytes", "<u2"), ("flags", "<u2")])
-EOT = 0x8000
+DESCRIPTOR = np.dtype("<u4")                             # two: the region, and its bytes with EOT
+EOT = 1 << 31
 
 
 def begin(ch, phase: int, now: int) -> None:
@@ -90,24 +90,23 @@ def follow(ch, most: int, descriptors: int):
     """The next regions of the table for up to `most` bytes, how many those are, how many descriptors were used, and where in the table
     that ends, for `went`.  A descriptor's address counts within 64 KiB."""
     region, left, last, at = ch.region, ch.region_left, ch.last_region, ch.descriptor
-    found, n, used = [], min(left, most), 0
-    if n:
-        found.append((region, n))
-        region, left = region + n & 0xFFFFFFFF, left - n
+    n, used = min(left, most), 0
+    found = [np.array([(region, n)])]
+    region, left = region + n & 0xFFFFFFFF, left - n
     while n < most and not last and used < descriptors:
         some = min(AHEAD, descriptors - used, max((0x10000 - (at & 0xFFFF)) // 8, 1))
-        table = np.frombuffer(ch.memory.read(at, 8 * some), DESCRIPTOR)
-        sizes = ((table["bytes"].astype(np.int64) & 0xFFFE) - 1 & 0xFFFF) + 1             # 0 is 64 KiB
-        ends = np.cumsum(sizes)
-        marked = np.flatnonzero(table["flags"] & EOT)
-        k = min(int(marked[0]) + 1 if len(marked) else some, int(np.searchsorted(ends, most - n)) + 1)
-        rows = np.column_stack((table["region"].astype(np.int64) & ~1, sizes))[:k]
+        rows = np.frombuffer(ch.memory.read(at, 8 * some), DESCRIPTOR).astype(np.int64).reshape(-1, 2)
+        marked = rows[:, 1] >= EOT
+        rows &= (0xFFFFFFFE, 0xFFFE)
+        rows[:, 1] = (rows[:, 1] - 1 & 0xFFFF) + 1       # 0 is 64 KiB
+        ends = rows[:, 1].cumsum()
+        k = min(int(marked.argmax()) + 1 if marked.any() else some, int(ends.searchsorted(most - n)) + 1)
         beyond = max(int(ends[k - 1]) - (most - n), 0)
-        rows[-1, 1] -= beyond
-        found.extend(rows.tolist())
+        rows[k - 1, 1] -= beyond
+        found.append(rows[:k])
         n, used, at = n + int(ends[k - 1]) - beyond, used + k, at & 0xFFFF0000 | at + 8 * k & 0xFFFF
-        region, left, last = int(rows[-1].sum()) & 0xFFFFFFFF, beyond, int(table["flags"][k - 1]) >> 15
-    return found, n, used, (region, left, last, at)
+        region, left, last = int(rows[k - 1].sum()) & 0xFFFFFFFF, beyond, int(marked[k - 1])
+    return np.concatenate(found), n, used, (region, left, last, at)
 
 
 def went(ch, place: tuple[int, int, int, int]) -> None:

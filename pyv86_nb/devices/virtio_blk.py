@@ -231,11 +231,11 @@ class VirtioBlk(Chip):
             head, = struct.unpack("<H", self.read(self.available + 4 + 2 * (self.seen % self.queue_size), 2))
             chain = follow(table, head)
             if chain is None: return self.broken()
-            n = self.request(chain)
+            n, size = self.request(chain)
             self.write(self.used + 4 + 8 * (self.done % self.queue_size), struct.pack("<II", head, n & 0xFFFFFFFF))
             self.seen, self.done = self.seen + 1 & 0xFFFF, self.done + 1 & 0xFFFF
             self.write(self.used + 2, struct.pack("<H", self.done))
-            served, moved = served + 1, moved + int(chain["bytes"].sum())
+            served, moved = served + 1, moved + size
         if served and not flags & NO_INTERRUPT: self.interrupt()
         if self.seen != ahead: self.work = soon(self, now)
 
@@ -243,22 +243,23 @@ class VirtioBlk(Chip):
         self.status |= NEEDS_RESET
         self.interrupt()
 
-    def request(self, chain: np.ndarray) -> int:
-        """Do a request; how many bytes the driver gets."""
-        ours = chain["flags"] & WRITE != 0
-        outs, ins = regions(chain[~ours]), regions(chain[ours])
+    def request(self, chain: np.ndarray) -> tuple[int, int]:
+        """Do a request; how many bytes the driver gets, and how many the chain has room for."""
+        ours, places = chain["flags"] & WRITE != 0, regions(chain)
+        outs, ins = places[~ours], places[ours]
         given, room = int(outs[:, 1].sum()), int(ins[:, 1].sum())
-        if given < 16 or room < 1 or given + room > 16 * MOST_BYTES: return 0             # no header, no place for the status
+        size = given + room
+        if given < 16 or room < 1 or size > 16 * MOST_BYTES: return 0, size               # no header, no place for the status
         data = memoryview(self.gather(outs))
         kind, _, sector = struct.unpack("<IIQ", data[:16])
-        last = ins[np.flatnonzero(ins[:, 1])[-1]]        # its last byte is for the status
+        last = ins[-1] if ins[-1, 1] else ins[np.flatnonzero(ins[:, 1])[-1]]              # its last byte is for the status
         last[1] -= 1
         try:
             n, status = self.perform(kind, sector, data[16:], ins, room - 1)
         except OSError:                                  # the host cannot read its file, or has no room for what is written
             n, status = 0, IOERR
         self.write(int(last.sum()), bytes([status]))
-        return n + 1
+        return n + 1, size
 
     def perform(self, kind: int, sector: int, data: memoryview, ins: np.ndarray, room: int) -> tuple[int, int]:
         """How many bytes went to the driver, and the status."""
@@ -317,4 +318,4 @@ def regions(chain: np.ndarray) -> np.ndarray:
     return out
 
 
-def near(places: np.ndarray) -> bool: return bool((places.sum(1) <= ADDRESSES).all())
+def near(places: np.ndarray) -> bool: return int((places[:, 0] + places[:, 1]).max()) <= ADDRESSES

@@ -31,6 +31,7 @@ from . import irq_trace, unit
 from .cache import compiled
 from .irq_trace import LINES, note_accept, note_edges, note_frame, note_iret
 from .raw import call, copy, record_at
+from .stretches import stretches
 from .tables import at, at16, put
 
 NOW, IPS, UNSETTLED = range(3)                           # words: tick, ticks per guest second, wires wait for Python
@@ -294,10 +295,10 @@ def acknowledge(bus):
     return v
 
 
-# FOR PYTHON: functions of the address of a bus
+# FOR PYTHON: functions of words, the address of a bus the first, but for `stretches`
 
 WIRES = {f.__name__: (f, None, n) for f, n in ((earliest, 1), (next_change, 2), (settle, 2), (next_deadline, 1), (note_edges, 2),
-                                               (note_accept, 4), (note_frame, 2), (note_iret, 2))}
+                                               (note_accept, 4), (note_frame, 2), (note_iret, 2), (stretches, 5))}
 
 
 @functools.cache

@@ -9,13 +9,15 @@
 Frames are checked here against the buffer, once; a frame that is in the tables can be used without a look.
 """
 import mmap
+from collections.abc import Sequence
 
 import numpy as np
 
 from . import state as S
+from .bus import wires
+from .stretches import CODE, HOLES, PAGE, PAGES, rows
 
-PAGE, PAGE_SHIFT, PAGES = 4096, 12, 1 << 20
-NOBODY = -1 << 40
+PAGE_SHIFT = 12
 
 
 class PhysicalMemory:
@@ -85,52 +87,53 @@ class PhysicalMemory:
 
     def gather(self, regions) -> bytes:
         """The bytes of several physical regions [(address, bytes), ...], one after the other, as `read` finds them."""
-        return b"".join([self._bytes[at:at + n] if at >= 0 else b"\xFF" * n for at, n in self._stretches(regions, self.read_frame)])
+        found, _ = self._stretches(regions, self.read_frame)
+        return b"".join([self._bytes[at:at + n] if at >= 0 else b"\xFF" * n for at, n in found.tolist()])
 
     def scatter(self, regions, data) -> None:
         """Bytes to several physical regions, as `write` puts them."""
         data, done = memoryview(data if isinstance(data, (bytes, bytearray, memoryview)) else bytes(data)), 0
-        for at, n in self._stretches(regions, self.write_frame):
+        for at, n in self._stretches(regions, self.write_frame)[0].tolist():
             if at >= 0: self._bytes[at:at + n] = data[done:done + n]
             done += n
 
     def receive(self, regions, source) -> None:
         """Bytes to several physical regions, from `source`, a function that fills buffers, one after the other: those are guest memory
         itself, without a copy between, if all of it is RAM."""
-        stretches = self._stretches(regions, self.write_frame)
-        if min(stretches, default=(0, 0))[0] >= 0: source([self._bytes[at:at + n] for at, n in stretches])
-        else:
-            data = bytearray(sum(n for _, n in stretches))
+        found, seen = self._stretches(regions, self.write_frame)
+        if seen & HOLES:
+            data = bytearray(int(found[:, 1].sum()))
             source([memoryview(data)])
             self.scatter(regions, data)
+        else: source(Buffers(self._bytes, self.host.ctypes.data, found))
 
-    def _stretches(self, regions, table) -> list[tuple[int, int]]:
-        """[(offset in the host buffer, bytes), ...] of regions, as far as frames follow each other; a negative offset where nobody answers.
-        By the table of writes, they are noted as written."""
-        address, n = np.asarray(regions, np.int64).reshape(-1, 2).T
-        if not n.all(): address, n = address[n > 0], n[n > 0]
-        if not len(n): return []
-        pages, within = address >> PAGE_SHIFT, address & PAGE - 1
-        if (within + n).max() > PAGE:                    # cut them at the pages
-            count = (within + n + PAGE - 1) // PAGE
-            of = np.repeat(np.arange(len(n)), count)
-            pages = pages[of] + np.arange(len(of)) - (np.cumsum(count) - count)[of]
-            begin = np.maximum(address[of], pages * PAGE)
-            within, n = begin % PAGE, np.minimum((address + n)[of], (pages + 1) * PAGE) - begin
-        pages = pages & PAGES - 1
-        frames = table[pages].astype(np.int64)
-        at = (frames - 1 << PAGE_SHIFT) + within
-        if not frames.all(): at[frames == 0] = NOBODY
-        if table is self.write_frame: self._note_written(pages, within, n)
-        ends = np.flatnonzero(at[1:] != at[:-1] + n[:-1])
-        if len(ends) + 1 < len(n):
-            starts = np.concatenate(([0], ends + 1))
-            at, n = at[starts], np.add.reduceat(n, starts)
-        return list(zip(at.tolist(), n.tolist(), strict=True))
+    def _stretches(self, regions, frames) -> tuple[np.ndarray, int]:
+        """Rows of (offset in the host buffer, bytes), as far as frames follow each other, and what was among them (stretches.py); by the
+        table of writes, they are noted as written."""
+        regions = np.ascontiguousarray(regions, np.int64).reshape(-1, 2)
+        writing, out = frames is self.write_frame, np.empty((rows(len(regions), int(regions[:, 1].sum())), 2), np.int64)
+        wires().stretches(regions.ctypes.data, len(regions), frames.ctypes.data, self.flags.ctypes.data if writing else 0, out.ctypes.data)
+        k, seen = out[0].tolist()
+        if writing and seen & CODE: self._code_written(regions)
+        return out[1:k + 1], seen
 
-    def _note_written(self, pages, within, n):
-        flags = self.flags[pages] | S.DIRTY
-        self.flags[pages] = flags
-        if (flags & S.CODE).any():
-            for i in np.flatnonzero(flags & S.CODE).tolist():
-                self.written(int(pages[i]) * PAGE + int(within[i]), int(n[i]))
+    def _code_written(self, regions):
+        for address, n in regions.tolist():
+            for at in range(address & -PAGE, address + n, PAGE):
+                if n and self.flags[at // PAGE % PAGES] & S.CODE:
+                    first = max(at, address)
+                    self.written(first % (PAGE * PAGES), min(at + PAGE, address + n) - first)
+
+
+class Buffers(Sequence):
+    """Stretches of the host buffer, as writable memoryviews; `rows` are their host addresses and bytes, for those who take them whole."""
+
+    def __init__(self, of: memoryview, address: int, places: np.ndarray):
+        self._of, self._places = of, places
+        self.rows = places + (address, 0)
+
+    def __len__(self): return len(self._places)
+
+    def __getitem__(self, i):
+        at, n = self._places[i].tolist()
+        return self._of[at:at + n]

@@ -248,6 +248,11 @@ class Processor:
         return self.now - self.cpu.extra
 
     @property
+    def worked(self) -> int:
+        """Ticks spent on instructions, each element of a repeated one counted, not on waiting in HLT."""
+        return self.instructions + self.cpu.elements
+
+    @property
     def faults(self) -> list[str]:
         """The exceptions of the last delivery, first to last: what led to a triple fault."""
         chain = [self.cpu.chain[i] for i in range(min(self.cpu.chained, 8))]

@@ -38,6 +38,10 @@ def copy(to, source, n):
     ctypes.memmove(to, source, n)
 
 
+def set_bytes(to, byte, n):
+    ctypes.memset(to, byte, n)
+
+
 def num(x):
     """A number out of an array, as a word."""
     return int(x)
@@ -79,6 +83,16 @@ def _memmove(typingctx, to, source, n):
         p = ir.IntType(8).as_pointer()
         f = b.module.declare_intrinsic("llvm.memmove", [p, p, ir.IntType(64)])
         b.call(f, [b.inttoptr(args[0], p), b.inttoptr(args[1], p), args[2], ir.Constant(ir.IntType(1), 0)])
+        return context.get_dummy_value()
+    return types.void(types.int64, types.int64, types.int64), codegen
+
+
+@intrinsic
+def _memset(typingctx, to, byte, n):
+    def codegen(context, b, sig, args):
+        p = ir.IntType(8).as_pointer()
+        f = b.module.declare_intrinsic("llvm.memset", [p, ir.IntType(64)])
+        b.call(f, [b.inttoptr(args[0], p), b.trunc(args[1], ir.IntType(8)), args[2], ir.Constant(ir.IntType(1), 0)])
         return context.get_dummy_value()
     return types.void(types.int64, types.int64, types.int64), codegen
 
@@ -130,6 +144,11 @@ def _poke(address, size, value):
 @overload(copy)
 def _copy(to, source, n):
     return lambda to, source, n: _memmove(to, source, n)
+
+
+@overload(set_bytes)
+def _set_bytes(to, byte, n):
+    return lambda to, byte, n: _memset(to, byte, n)
 
 
 @overload(io)

@@ -12,13 +12,13 @@ An instruction to be begun again has RF set, so that a breakpoint on it is not m
 from numba.extending import register_jitable as kernel
 
 from . import state as S
-from .access import DONE, fill, host_address, is_user, load, logical, probe, room_from, store, write
+from .access import DONE, fill, host_address, is_user, load, logical, misaligned, probe, room_from, store, write
 from .debug import ON_IO, armed
 from .exceptions import fault
 from .io import check_port, port_read, port_write
 from .isa import alu
 from .isa import flags as F
-from .raw import BURST_READ, BURST_WRITE, copy, io, poke
+from .raw import BURST_READ, BURST_WRITE, copy, io, poke, set_bytes
 
 AGAIN = -2                                              # as a "fault": the instruction is not finished, its ticks are used up
 REPNE, REPE = 2, 3                                      # `repeat`: the prefix F2 or F3; 0: none
@@ -44,6 +44,7 @@ def take_one(cpu, n):
     cpu.reg[S.ECX] = (cpu.reg[S.ECX] & ~mask) | ((cpu.reg[S.ECX] - n) & mask)
     cpu.budget -= n
     cpu.extra += n
+    cpu.elements += n
 
 
 @kernel
@@ -92,60 +93,113 @@ def lods_one(cpu, size):
 
 
 @kernel
-def room(cpu, register, size, s, writing):
-    """How many elements upwards from here stay in the page, the segment and the ticks that are left."""
-    at, last = index(cpu, register), cpu.segment[s].write.last if writing else cpu.segment[s].read.last
-    linear = (cpu.segment[s].base + at) & 0xFFFFFFFF
-    n = min(index(cpu, S.ECX), (4096 - (linear & 4095)) // size)
-    n = min(n, (last + 1 - at) // size)
-    if cpu.address_width == 16:
-        n = min(n, (0x10000 - at) // size)
-    return min(n, cpu.budget + 1)
+def shift_of(size):
+    """log2 of a size of 1, 2 or 4."""
+    return size >> 1
 
 
 @kernel
-def repeat(to, size, v, n):
-    """n elements of one value: a few, and what there is copied behind itself until it is enough."""
-    done, whole = min(n, 16) * size, n * size
-    for at in range(0, done, size):
-        poke(to + at, size, v)
+def room(cpu, register, size, s, writing):
+    """How many elements upwards from here stay in the segment, the count and the ticks that are left."""
+    segment, at = cpu.segment[s], index(cpu, register)
+    first, last = segment.read.first, segment.read.last
+    if writing:
+        first, last = segment.write.first, segment.write.last
+    if at < first:
+        return 0
+    if cpu.address_width == 16:
+        last = min(last, 0xFFFF)
+    n = (last + 1 - at) >> shift_of(size)
+    return min(n, min(index(cpu, S.ECX), cpu.budget + 1))
+
+
+@kernel
+def again(at, done, whole):
+    """`done` bytes repeated behind themselves until they are `whole`."""
     while done < whole:
         more = min(done, whole - done)
-        copy(to + done, to, more)
+        copy(at + done, at, more)
         done += more
 
 
 @kernel
-def bulk(cpu, size, moving):
-    """Many elements of MOVS or STOS in one go, within a page of plain memory; 0 when that cannot be done here."""
-    if cpu.eflags & (F.DF | F.TF):
+def repeat(to, size, v, n):
+    """n elements of one value."""
+    whole, byte = n * size, v & 255
+    if v == byte * (0x01010101 & (1 << 8 * size) - 1):
+        set_bytes(to, byte, whole)
+        return
+    done = min(n, 16) * size
+    for at in range(0, done, size):
+        poke(to + at, size, v)
+    again(to, done, whole)
+
+
+@kernel
+def plain_memory(cpu, linear, size, write, who):
+    """Where `size` bytes of plain memory are, or 0.   #PF if the access is not allowed."""
+    if (linear & 4095) + size > 4096:
         return 0
+    at = host_address(cpu, linear, size, write, who)
+    if at == 0 and fill(cpu, linear, size, write, who) == DONE:
+        at = host_address(cpu, linear, size, write, who)
+    return at
+
+
+@kernel
+def reach(cpu, linear, at, most, write, who):
+    """How many bytes, up to `most`, follow those of `plain_memory` on the host as well, as far as the TLB knows."""
+    n = room_from(cpu, linear) if write else 4096 - (linear & 4095)
+    while n < most and (linear + n) & 4095 == 0:
+        if host_address(cpu, (linear + n) & 0xFFFFFFFF, 4096, write, who) != at + n:
+            break
+        n += 4096
+    return min(n, most)
+
+
+@kernel
+def bulk(cpu, size, moving):
+    """Elements of MOVS or STOS as far as memory is plain, many at a time; whether there were any.  Not those across pages, nor where an
+    element feeds the next."""
+    if cpu.eflags & (F.DF | F.TF):
+        return False
     n = room(cpu, S.EDI, size, S.ES, True)
+    to, source, value = (cpu.segment[S.ES].base + index(cpu, S.EDI)) & 0xFFFFFFFF, 0, cpu.reg[S.EAX] & ((1 << 8 * size) - 1)
     if moving:
         n = min(n, room(cpu, S.ESI, size, cpu.of_segment, False))
-    if n < 4:
-        return 0
-    linear = logical(cpu, S.ES, index(cpu, S.EDI), size, 1)
-    to = host_address(cpu, linear, size, 1, is_user(cpu))
-    if to == 0:
-        return 0
-    n = min(n, room_from(cpu, linear) // size)
-    if moving:
-        linear = logical(cpu, cpu.of_segment, index(cpu, S.ESI), size, 0)
-        source = host_address(cpu, linear, size, 0, is_user(cpu))
-        if source == 0 and fill(cpu, linear, size, 0, is_user(cpu)) == DONE:       # both pages may want the same entry of the TLB
-            source = host_address(cpu, linear, size, 0, is_user(cpu))
-        if source == 0:
-            return 0
-        if source < to < source + n * size:             # each element feeds a later one: one by one
-            return 0
-        copy(to, source, n * size)
-        cpu.reg[S.ESI] = advance(cpu, S.ESI, n * size)
-    else:
-        repeat(to, size, cpu.reg[S.EAX] & ((1 << 8 * size) - 1), n)
-    cpu.reg[S.EDI] = advance(cpu, S.EDI, n * size)
-    take_one(cpu, n)
-    return n
+        source = (cpu.segment[cpu.of_segment].base + index(cpu, S.ESI)) & 0xFFFFFFFF
+    if n < 4 or (cpu.mode & S.ALIGN and (to | source) & misaligned(size)):
+        return False
+    who, left = is_user(cpu), n
+    while left > 0:
+        whole, origin = left * size, 0
+        if moving:
+            origin = plain_memory(cpu, source, size, 0, who)
+            if origin == 0:
+                break
+            whole = reach(cpu, source, origin, whole, 0, who)
+        at = plain_memory(cpu, to, size, 1, who)         # may take the source's entry of the TLB, not its place
+        if at == 0:
+            break
+        whole = reach(cpu, to, at, whole, 1, who) & -size
+        if moving:
+            distance = at - origin
+            if 0 < distance < size:
+                break
+            if 0 < distance < whole:                     # each element feeds a later one: what lies between, again and again
+                copy(at, origin, distance)
+                again(at, distance, whole)
+            else:
+                copy(at, origin, whole)
+            source = (source + whole) & 0xFFFFFFFF
+            cpu.reg[S.ESI] = advance(cpu, S.ESI, whole)
+        else:
+            repeat(at, size, value, whole >> shift_of(size))
+        to = (to + whole) & 0xFFFFFFFF
+        cpu.reg[S.EDI] = advance(cpu, S.EDI, whole)
+        take_one(cpu, whole >> shift_of(size))
+        left -= whole >> shift_of(size)
+    return left < n
 
 
 @kernel
@@ -199,15 +253,15 @@ def burst(cpu, size, reading):
         register, s = S.EDI, S.ES
     if cpu.eflags & (F.DF | F.TF) or armed(cpu, ON_IO):
         return 0
-    n = room(cpu, register, size, s, reading)
+    linear = logical(cpu, s, index(cpu, register), size, 1 if reading else 0)
+    n = min(room(cpu, register, size, s, reading), (4096 - (linear & 4095)) >> shift_of(size))
     if n < 4:
         return 0
-    linear = logical(cpu, s, index(cpu, register), size, 1 if reading else 0)
     here = host_address(cpu, linear, size, 1 if reading else 0, is_user(cpu))
     if here == 0:
         return 0
     if reading:
-        n = min(n, room_from(cpu, linear) // size)
+        n = min(n, room_from(cpu, linear) >> shift_of(size))
     n = io(cpu, BURST_READ if reading else BURST_WRITE, cpu.reg[S.EDX] & 0xFFFF | n << 16, size, here)
     if n:
         cpu.reg[register] = advance(cpu, register, n * size)

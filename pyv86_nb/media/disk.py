@@ -17,7 +17,7 @@ import warnings
 from collections.abc import Sequence
 from pathlib import Path
 
-from .image import Image, open_image, spread
+from .image import Image, bytes_in, open_image, spread
 
 BLOCK = 4096                                             # the layer of changes is kept in blocks of this size
 ROOM = 1 << 30
@@ -102,7 +102,7 @@ class Disk:
     def read_into(self, lba: int, buffers: Sequence[memoryview]) -> None:
         """Whole sectors from sector lba on into writable buffers, one after the other, as many as they have room for.  ValueError beyond
         the end or for part of a sector."""
-        size = sum(map(len, buffers))
+        size = bytes_in(buffers)
         n, rest = divmod(size, self.sector_size)
         if rest:
             raise ValueError(f"read_into takes whole sectors of {self.sector_size} bytes, not {size} bytes")

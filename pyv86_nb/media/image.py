@@ -10,14 +10,17 @@ Other containers (VHD, VHDX, VDI, VMDK, an encrypted qcow2) are known by their f
 from __future__ import annotations
 
 import bz2
+import ctypes
+import errno
 import gzip
 import importlib
 import lzma
 import os
+import sys
 import tempfile
 import threading
 import zlib
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any, BinaryIO
 
@@ -26,6 +29,24 @@ MOST_BUFFERS = 1024                                      # that POSIX hosts fill
 QCOW = b"QFI\xFB"
 FOREIGN = {b"conectix": "a VHD", b"vhdxfile": "a VHDX", b"KDMV": "a VMDK", b"COWD": "a VMDK", b"# Disk D": "a VMDK", b"<<< ": "a VDI"}
 EXTRA = 'install it with: pip install "pyv86_nb[images]"'
+
+
+def _preadv() -> Callable[[int, int, int, int], int] | None:
+    """The host's preadv(file, addresses and bytes, how many, at), where words have 64 bits; buffers listed in an array need no look at each."""
+    if not hasattr(os, "preadv") or sys.maxsize < 1 << 32:
+        return None
+    f = ctypes.CDLL(None, use_errno=True).preadv
+    f.argtypes, f.restype = (ctypes.c_int, ctypes.c_void_p, ctypes.c_int, ctypes.c_int64), ctypes.c_ssize_t
+
+    def preadv(file: int, rows: int, n: int, at: int) -> int:
+        while (done := f(file, rows, n, at)) < 0:
+            if (e := ctypes.get_errno()) != errno.EINTR:
+                raise OSError(e, os.strerror(e))
+        return int(done)
+    return preadv
+
+
+PREADV = _preadv()
 
 
 class Image:
@@ -40,8 +61,9 @@ class Image:
         return self.data[at:at + n]
 
     def read_into(self, at: int, buffers: Sequence[memoryview]) -> None:
-        """The bytes from `at` on into writable buffers, one after the other; OSError where the host cannot."""
-        spread(self.read(at, sum(map(len, buffers))), buffers)
+        """The bytes from `at` on into writable buffers, one after the other; OSError where the host cannot.  Buffers may have `rows`, an
+        array of their addresses and bytes."""
+        spread(self.read(at, bytes_in(buffers)), buffers)
 
 
 class FileImage(Image):
@@ -63,6 +85,10 @@ class FileImage(Image):
     def read_into(self, at: int, buffers: Sequence[memoryview]) -> None:
         if not hasattr(os, "preadv"):                    # nor has every host
             return super().read_into(at, buffers)
+        rows = getattr(buffers, "rows", None)
+        if rows is not None and 0 < len(rows) <= MOST_BUFFERS and PREADV:
+            if PREADV(self.file.fileno(), rows.ctypes.data, len(rows), at) == bytes_in(buffers):
+                return None                             # else from the beginning, with looks
         left = list(buffers)
         while left:
             piece = left[:MOST_BUFFERS]
@@ -121,6 +147,12 @@ class QcowImage(Image):
     def read(self, at: int, n: int) -> bytes:
         with self.lock:
             return bytes(self.file.read_buffer_at_offset(n, at))
+
+
+def bytes_in(buffers: Sequence[memoryview]) -> int:
+    """Of all of them."""
+    rows = getattr(buffers, "rows", None)
+    return sum(map(len, buffers)) if rows is None else int(rows[:, 1].sum())
 
 
 def spread(data: bytes, buffers: Sequence[memoryview]) -> None:
