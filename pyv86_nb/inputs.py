@@ -5,6 +5,9 @@
 
 Typed text is paced in guest time: a key every `KEY` guest seconds, and only when the keyboard has room for its codes, so the same text
 typed at the same tick reaches the guest at the same ticks, whatever the host does.  The codes are logged as they are given, not the text.
+
+Keys of a person go to the keyboard as they come.  When the host was busy for a moment they come all at once, more than the keyboard's sixteen
+bytes hold: then they wait for room as typed text does, before it.  A guest that has read nothing for `DEAF` loses keys as on a real PC.
 """
 from __future__ import annotations
 
@@ -15,6 +18,8 @@ from typing import Any
 
 Event = tuple[Any, ...]
 EDGE, RETRY = 0.006, 0.002                               # guest seconds from one key movement to the next; until the keyboard is asked again
+DEAF = 250                                               # times that it was asked in vain, half a second, before a person's keys wait no longer
+PERSON = ("key_down", "key_up", "release_all")           # what the page posts
 NEVER = 1 << 62
 
 
@@ -26,6 +31,8 @@ class Inputs:
         self.waiting: deque[Event] = deque()             # append and popleft are atomic: any thread may post
         self.typing: deque[Event] = deque()              # key movements not yet made
         self.next_edge = NEVER
+        self.ahead = 0                                   # so many at the front of `typing` are a person's, who comes before what is pasted
+        self.refused = 0                                 # times in succession that the keyboard had no room
         self.moved = False                               # something has been applied since the runner last asked
         self.log: list[tuple[int, int, Event]] = []
         self.sequence = itertools.count()
@@ -33,11 +40,11 @@ class Inputs:
     def post(self, event: Event) -> None:
         self.waiting.append(event)
 
-    def type(self, movements: list[Event], now: int) -> None:
-        """Queue key movements ("key_down" and "key_up" events) to be made one after another."""
+    def type(self, movements: list[Event], now: int, place: int | None = None) -> None:
+        """Queue key movements ("key_down" and "key_up" events) to be made one after another; the last, or from `place` in the queue."""
         if not self.typing:
             self.next_edge = max(now, 0 if self.next_edge == NEVER else self.next_edge)
-        self.typing.extend(movements)
+        for n, movement in enumerate(movements, len(self.typing) if place is None else place): self.typing.insert(n, movement)
 
     @property
     def due(self) -> int:
@@ -49,23 +56,41 @@ class Inputs:
         n = self.drain_posted(now)
         if self.typing and now >= self.next_edge:
             if self.room():
-                event = self.typing.popleft()
-                self.note(now, event)
-                self.apply(event)
+                self.refused = 0
+                self.type_next(now)
                 self.next_edge = now + max(int(EDGE * ips), 1)
             else:
+                self.refused += 1
+                while self.ahead and self.refused >= DEAF: self.type_next(now)
                 self.next_edge = now + max(int(RETRY * ips), 1)
         return n
+
+    def type_next(self, now: int) -> None:
+        event = self.typing.popleft()
+        self.ahead = max(self.ahead - 1, 0)
+        self.note(now, event)
+        self.apply(event)
 
     def drain_posted(self, now: int) -> int:
         n = 0
         while self.waiting:
             event = self.waiting.popleft()
+            n += 1
+            if event[0] in PERSON and self.too_quick():
+                self.type([event], now, self.ahead)
+                self.ahead += 1
+                continue
             if event[0] not in ("paste", "movements"):   # logged key by key
                 self.note(now, event)
             self.apply(event)
-            n += 1
         return n
+
+    def too_quick(self) -> bool:
+        """Whether a person's key has to wait: for room, or for those before it."""
+        if self.room():
+            self.refused = 0
+            return self.ahead > 0
+        return self.refused < DEAF
 
     def note(self, now: int, event: Event) -> None:
         self.moved = True

@@ -228,6 +228,7 @@ def put_back(vm: VM, s: Snapshot) -> None:
     for port, data in zip(vm.serial, meta["serial"], strict=True):
         port._restore(bytes.fromhex(data), machine.now)
     inputs.typing, inputs.next_edge = deque(_event(e) for e in meta["typing"]), meta["next_edge"]
+    inputs.ahead = inputs.refused = 0
     vm._events.held, vm._events.buttons = set(meta["held"]), meta["buttons"]
     runner.pending_reset = meta["pending_reset"]
     runner.pace_from()

@@ -13,7 +13,7 @@ from __future__ import annotations
 import asyncio
 import time as host_clock
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -34,6 +34,7 @@ from .stop import Stop
 from .trace import Traces
 from .watcher import Watcher
 
+LONGEST = 1_000_000_000                                  # seconds that a run may be told to last
 ABSENT = "on_port", "on_instruction", "breakpoints", "watchpoints", "back", "goto"     # names that are kept for a later version
 
 
@@ -200,6 +201,7 @@ class VM:
         """
         self._check_open()
         self._check_text(text)
+        self._check_time("timeout", timeout)
         loop = asyncio.get_running_loop()
         done: asyncio.Future[Stop] = loop.create_future()
 
@@ -220,7 +222,7 @@ class VM:
         except TimeoutError:
             return self._runner.stop_here("timeout")
         finally:
-            if waiter in self._runner.waiters:
+            with self._runner.boundary(), suppress(ValueError):      # it may have been answered, and taken off the list
                 self._runner.waiters.remove(waiter)
 
     # WHAT IT IS DOING
@@ -434,12 +436,17 @@ class VM:
         if not text.strip():
             raise ValueError(f"{text!r} has no visible character to wait for")
 
+    @staticmethod
+    def _check_time(name: str, value: Any) -> None:
+        if value is not None and (isinstance(value, bool) or not isinstance(value, (int, float)) or not 0 <= value <= LONGEST):
+            given = repr(value) if len(repr(value)) < 40 else f"{repr(value)[:20]}..."
+            raise ValueError(f"{name}={given} is not a time; give a number of seconds from 0 to {LONGEST:,}, which is 31 years, or None for no end")
+
     def _goal(self, until: Any, instructions: Any, seconds: Any, timeout: Any) -> Goal:
         if instructions is not None and (isinstance(instructions, bool) or not isinstance(instructions, (int, np.integer)) or instructions < 0):
             raise ValueError(f"instructions={instructions!r} is not a count; give an int of 0 or more")
-        for name, value in (("seconds", seconds), ("timeout", timeout)):
-            if value is not None and (isinstance(value, bool) or not isinstance(value, (int, float)) or not 0 <= value < 1e12):
-                raise ValueError(f"{name}={value!r} is not a time; give a number of seconds of 0 or more")
+        self._check_time("seconds", seconds)
+        self._check_time("timeout", timeout)
         goal, machine = Goal(wall=lambda: self._options.clock == "wall"), self._machine
         if isinstance(until, str):
             self._check_text(until)

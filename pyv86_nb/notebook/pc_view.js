@@ -6,6 +6,7 @@
 // One view per output: a focusable box with the picture and a status line below.
 
 const SILENCE_MS = 3000; // without a sign from the kernel while somebody looks
+const LISTEN_MS = 500;
 const ASK_AGAIN_MS = [2000, 4000, 8000, 16000, 32000];
 
 class IpycanvasSurface {
@@ -86,7 +87,8 @@ class Screen {
     model.on("change:status", () => this.showStatus());
     document.addEventListener("visibilitychange", () => this.countViews(), { signal });
     window.addEventListener("pagehide", () => this.send({ t: "views", gone: true }), { signal });
-    const watch = setInterval(() => this.listenForKernel(), 500);
+    this.listened = performance.now();
+    const watch = setInterval(() => this.listenForKernel(), LISTEN_MS);
     signal.addEventListener("abort", () => clearInterval(watch));
     this.painter.running = !!(model.get("status") || {}).running;
     this.send({ t: "ready" });
@@ -149,6 +151,9 @@ class Screen {
   }
 
   listenForKernel() {
+    const late = performance.now() - this.listened - LISTEN_MS;
+    this.listened = performance.now();
+    if (late > LISTEN_MS) this.lastSign += late; // it was this page that stood still: what has come meanwhile is still to be read
     const { state } = this.model.get("status") || {};
     if (!this.visible() || state === "closed") { // a closed machine has nothing more to say
       this.lastSign = performance.now();

@@ -132,6 +132,9 @@ _start: cli
         movl    $0x43, %eax
         movl    $pit, %edx
         call    gate
+        movl    $0x44, %eax
+        movl    $disk, %edx
+        call    gate
         movl    $0xFF, %eax
         movl    $spurious, %edx
         call    gate
@@ -245,6 +248,22 @@ _start: cli
 22:     movl    $t_key, %esi
         cmpb    $0x1E, keys
         call    check
+# two IDE disks: a sector of each by PIO, announced by interrupt 14
+        movl    $0x2D, IOAPIC
+        movl    $0, IOAPIC + 0x10
+        movl    $0x2C, IOAPIC
+        movl    $0x44, IOAPIC + 0x10
+        movb    $0xE0, %bl                              # LBA, device 0
+        call    read_sector
+        movl    $t_disk0, %esi
+        cmpl    $0x30534944, sector                     # "DIS0"
+        call    check
+        movb    $0xF0, %bl
+        call    read_sector
+        movl    $t_disk1, %esi
+        cmpl    $0x31534944, sector
+        call    check
+
         movl    $t_isr, %esi
         movl    LAPIC + 0x120, %eax
         orl     LAPIC + 0x270, %eax
@@ -356,6 +375,40 @@ find_mp:
 9:      xorl    %eax, %eax
         ret
 
+# sector 3 of the device in BL (ATA/ATAPI-6, 8.34 READ SECTORS); the interrupt's handler takes the data
+read_sector:
+        movl    $0, sectors
+        movw    $0x1F7, %dx
+1:      inb     %dx, %al                                # ready and not busy; nothing that was pending still is
+        andb    $0xC0, %al
+        cmpb    $0x40, %al
+        jne     1b
+        movw    $0x3F6, %dx
+        xorb    %al, %al
+        outb    %al, %dx
+        movw    $0x1F2, %dx
+        movb    $1, %al
+        outb    %al, %dx
+        incw    %dx
+        movb    $3, %al
+        outb    %al, %dx
+        xorb    %al, %al
+        incw    %dx
+        outb    %al, %dx
+        incw    %dx
+        outb    %al, %dx
+        incw    %dx
+        movb    %bl, %al
+        outb    %al, %dx
+        incw    %dx
+        movb    $0x20, %al
+        outb    %al, %dx
+        movl    $100000000, %ecx
+2:      cmpl    $0, sectors
+        jne     3f
+        loop    2b
+3:      ret
+
 # vector EAX to handler EDX
 gate:   movw    %dx, idt(, %eax, 8)
         movw    $8, idt + 2(, %eax, 8)
@@ -388,6 +441,17 @@ keyboard:
         movl    $0, LAPIC + 0xB0
         popl    %eax
         iret
+disk:   pushal
+        movw    $0x1F7, %dx
+        inb     %dx, %al
+        movw    $0x1F0, %dx
+        movl    $sector, %edi
+        movl    $128, %ecx
+        rep     insl
+        incl    sectors
+        movl    $0, LAPIC + 0xB0
+        popal
+        iret
 spurious:
         iret
 
@@ -408,6 +472,8 @@ t_self:    .asciz "message to itself"
 t_inputs:  .asciz "I/O APIC with 24 inputs"
 t_pit:     .asciz "8254 through input 2"
 t_key:     .asciz "keyboard through input 1"
+t_disk0:   .asciz "a sector of disk 0 by PIO"
+t_disk1:   .asciz "a sector of disk 1 by PIO"
 t_isr:     .asciz "nothing left in service"
 t_ok:      .asciz ": ok\n"
 t_no:      .asciz ": NOT SO\n"
@@ -428,6 +494,8 @@ idt:    .skip   2048
 magic:  .skip   4
 info:   .skip   4
 ticks:  .skip   4
+sectors: .skip  4
+sector: .skip   512
 pits:   .skip   4
 messages: .skip 4
 keys:   .skip   4

@@ -9,6 +9,7 @@ from boots.media_made import IPXE, extent, grub_disk, grub_iso, isolinux_iso, ru
 
 from bench.qemu import Qemu, found
 from pyv86_nb import VM, Snapshot
+from pyv86_nb.media.disk import Disk
 
 pytestmark = [pytest.mark.boot, pytest.mark.slow]
 
@@ -143,6 +144,35 @@ def test_two_disks_and_a_cd_changed_while_linux_runs(made, seabios):
         vm.cdrom.insert(first)
         sh("mount -t iso9660 /dev/sr0 /mnt")
         assert "isolinux" in sh("ls /mnt")
+
+
+def test_linux_reads_and_writes_a_virtio_disk(image, seabios, tmp_path):
+    """By the kernel's own driver of virtio-blk; what it reads and writes is compared outside."""
+    blob = b"".join(i.to_bytes(4, "big") * 128 for i in range(20_000))
+    (tmp_path / "disk").write_bytes(blob)
+    with VM(kernel=image("vmlinuz-tiny"), initrd=image("initrd-busybox.cpio.gz"), cmdline="console=ttyS0,115200 quiet",
+            hda=Disk(tmp_path / "disk", bus="virtio")) as vm:
+        boot(vm, "/ # ")
+        sh = Shell(vm)
+        assert hashlib.md5(blob).hexdigest() in sh("md5sum /dev/vda")
+        sh("seq 1 30000 > /tmp/numbers; dd if=/tmp/numbers of=/dev/vda bs=512 seek=777; sync")
+        vm.hda.save(tmp_path / "saved")
+    numbers = "".join(f"{n}\n" for n in range(1, 30001)).encode()
+    at = 777 * 512
+    assert (tmp_path / "saved").read_bytes() == blob[:at] + numbers + blob[at + len(numbers):] and (tmp_path / "disk").read_bytes() == blob
+
+
+def test_four_disks_share_two_interrupt_lines(image, seabios):
+    """INTx of four functions on two PIRQs (82371SB, PIRQRC), levels that Linux's drivers tell apart; sums from outside."""
+    blobs = {c: bytes([n]) * (1 << 20) for n, c in enumerate("abcd", 1)}
+    with VM(kernel=image("vmlinuz-tiny"), initrd=image("initrd-busybox.cpio.gz"), cmdline="console=ttyS0,115200 quiet",
+            **{f"hd{c}": Disk(blob, bus="virtio") for c, blob in blobs.items()}) as vm:
+        boot(vm, "/ # ")
+        sh = Shell(vm)
+        said = sh("for d in a b c d; do md5sum /dev/vd$d & done; wait")
+        for c, blob in blobs.items(): assert f"{hashlib.md5(blob).hexdigest()}  /dev/vd{c}" in said
+        lines = re.findall(r"^ *1[01]: +[1-9]\d* +IO-APIC +1[01]-fasteoi +(virtio\d), (virtio\d)$", sh("cat /proc/interrupts"), re.M)
+        assert sorted(name for pair in lines for name in pair) == [f"virtio{n}" for n in range(4)]
 
 
 @pytest.mark.parametrize("order, shows", [("cda", "Linux by GRUB"), ("dca", "Automatic boot in"), ("acd", "A:\\>"), ("ad", "A:\\>")])

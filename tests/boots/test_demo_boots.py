@@ -60,6 +60,15 @@ def test_keys_scan_codes_and_the_whole_field():
         assert [row[4:12].strip() for row in vm.screen.text()[13:22]] == [f"line {n}" for n in range(4, 12)] + [""]
 
 
+def test_keys_that_come_all_at_once():
+    """A page that was busy for a moment: more keys than the sixteen bytes of the keyboard hold."""
+    with bare() as vm:
+        vm.run(until="Type something", timeout=60)
+        for c in "letters":
+            for move in ("key_down", "key_up"): vm._post(move, f"Key{c.upper()}")
+        assert vm.run(until="letters", timeout=60, seconds=5).reason == "until"
+
+
 def test_under_seabios(seabios):
     with VM(fda=demo.disk(), boot="a") as vm:
         stop = vm.run(until="Type something", timeout=120)

@@ -29,20 +29,22 @@ def theirs():
         if screens: return screens
         with Qemu("-drive", f"file={image},if=floppy,format=raw", "-snapshot", "-boot", "a",
                   "-rtc", "base=2000-01-01T00:00:00") as q:           # the date at which our PC is switched on, for `dir`
-            q.wait(PROMPT); screens["boot"] = settled(q)
+            q.wait(PROMPT); before = screens["boot"] = settled(q)
             for command in COMMANDS:
                 q.keys(*(NAMES.get(c, c) for c in command))
-                screens[command] = settled(q)
+                before = screens[command] = settled(q, before)
         return screens
     return boot
 
 
-def settled(q):
-    """The screen once nothing has changed on it for half a second, and the prompt is its last line."""
-    last, since = None, time.monotonic()
-    while time.monotonic() - since < 0.5:
+def settled(q, before=None):
+    """The screen once it is another than before, the prompt is its last line, and nothing has changed for half a second."""
+    last, same, end = None, 0, time.monotonic() + 120
+    while same < 25:
+        assert time.monotonic() < end, "\n".join(last)
         now = rows(q.screen())
-        if now != last or [r for r in now if r][-1:] != [PROMPT]: last, since = now, time.monotonic()
+        same = same + 1 if now == last != before and [r for r in now if r][-1:] == [PROMPT] else 0
+        last = now
         time.sleep(0.02)
     return last
 

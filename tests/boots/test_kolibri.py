@@ -52,7 +52,7 @@ class Theirs:
     def power_off(self):
         """How the machine ends."""
         self.q.keys("end")
-        end = time.monotonic() + 20
+        end = time.monotonic() + 60
         while (status := self.q.send("query-status")["status"]) == "running" and time.monotonic() < end: self.wait()
         return status
 
@@ -62,7 +62,7 @@ class Ours:
 
     def __init__(self, image, tier):
         self.vm = VM(fda=image, boot="a", tier=tier, clock="virtual")
-        assert self.vm.run(until=MENU, timeout=60).reason == "until"
+        assert self.vm.run(until=MENU, timeout=120).reason == "until"
         self.type(ENTER)
 
     def picture(self): return self.vm.screen.array()
@@ -78,9 +78,9 @@ class Ours:
 
     def power_off(self):
         self.vm.keyboard.press("end")
-        stop = self.vm.run(timeout=20)
+        stop = self.vm.run(timeout=120)
         assert stop.reason == "reset", stop                # by the 8042, back to real mode (CMOS 0Fh) to call APM
-        return self.vm.run(timeout=20).reason
+        return self.vm.run(timeout=120).reason
 
 
 def masked(picture):

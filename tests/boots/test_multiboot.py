@@ -1,4 +1,4 @@
-"""A kernel of ours that insists on MP table, local APIC, I/O APIC and paging (multiboot_kernel.s), started by kernel=.
+"""A kernel of ours that insists on MP table, local APIC, I/O APIC, paging and two IDE disks (multiboot_kernel.s), started by kernel=.
 Oracle: it prints its own check list; QEMU, which loads the same file, prints the same."""
 import pathlib
 import subprocess
@@ -11,7 +11,7 @@ from pyv86_nb import VM
 pytestmark = pytest.mark.boot
 
 SOURCE = pathlib.Path(__file__).with_name("multiboot_kernel.s")
-CHECKS = 18
+CHECKS = 20
 
 
 @pytest.fixture
@@ -22,10 +22,13 @@ def program(tmp_path, command):
     subprocess.run([command("ld"), "-m", "elf_i386", "-n", "-Ttext=0x101000", "--section-start=.boot=0x100000", "-o", folder / "kernel.elf", folder / "k.o"],
                    check=True)
     (folder / "module.txt").write_bytes(b"module one\n")
+    for n in "01": (folder / f"disk{n}.img").write_bytes((bytes(3 * 512) + b"DIS" + n.encode()).ljust(1 << 20, b"\0"))
     return folder
 
 
-def started(program, tier): return VM("32M", kernel=program / "kernel.elf", initrd=program / "module.txt", cmdline="hello there", tier=tier)
+def started(program, tier):
+    return VM("32M", kernel=program / "kernel.elf", initrd=program / "module.txt", cmdline="hello there", hda=program / "disk0.img",
+              hdb=program / "disk1.img", tier=tier)
 
 
 @pytest.mark.parametrize("tier", ["native", "threaded"])
@@ -58,7 +61,8 @@ def test_names_from_the_file(program, seabios):
 def test_qemu_prints_the_same_list(program, command, seabios):
     qemu = subprocess.Popen(
         [command("qemu-system-i386"), "-accel", "tcg", "-display", "none", "-nic", "none", "-m", "32", "-kernel", program / "kernel.elf", "-initrd",
-         program / "module.txt", "-append", "hello there", "-serial", "stdio"], stdout=subprocess.PIPE, stdin=subprocess.DEVNULL)
+         program / "module.txt", "-append", "hello there", "-serial", "stdio",
+         *(word for n in "01" for word in ("-drive", f"file={program}/disk{n}.img,if=ide,index={n},format=raw,snapshot=on"))], stdout=subprocess.PIPE, stdin=subprocess.DEVNULL)
     log, end = b"", time.monotonic() + 60
     try:
         while b"END OF LIST" not in log and time.monotonic() < end: log += qemu.stdout.read1(4096)

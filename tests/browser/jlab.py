@@ -41,6 +41,8 @@ SETTINGS = {
         "fetchNews": "false",
         "doNotDisturbMode": True,
     },
+    # what the page saves is what a test has asked it to save
+    "@jupyterlab/docmanager-extension/plugin": {"autosave": False},
     # windowed cells re-attach DOM nodes under the driver's feet
     "@jupyterlab/notebook-extension/tracker": {"windowingMode": "none"},
 }
@@ -57,14 +59,18 @@ def missing() -> str | None:
     return None
 
 
-def wait_until(condition: Callable[[], Any], timeout: float = 15.0, what: str = "condition") -> Any:
-    """The first true value of `condition()`; TimeoutError after `timeout` seconds."""
+PATIENCE = 90.0  # s: nobody waits so long unless something is wrong; a page or kernel may stand still for a while on a busy computer
+
+
+def wait_until(condition: Callable[[], Any], timeout: float = PATIENCE, what: str = "condition") -> Any:
+    """The first true value of `condition()`; TimeoutError if it is false when asked after `timeout` seconds."""
     end = time.monotonic() + timeout
     while True:
+        late = time.monotonic() > end  # before the question: it may be this process that stood still
         value = condition()
         if value:
             return value
-        if time.monotonic() > end:
+        if late:
             raise TimeoutError(f"{what} did not come true within {timeout} s")
         time.sleep(0.03)
 
@@ -113,7 +119,7 @@ class Lab:
                 cwd=self.root,
             )
         try:
-            wait_until(self._answers, 60, "the JupyterLab server")
+            wait_until(self._answers, what="the JupyterLab server")
         except Exception as error:
             self.close()
             raise RuntimeError("JupyterLab did not start:\n" + self.tail) from error
@@ -123,7 +129,7 @@ class Lab:
         if self.process.poll() is not None:
             raise RuntimeError("the server ended")
         try:
-            urllib.request.urlopen(f"http://127.0.0.1:{self.port}/api", timeout=1).read()
+            urllib.request.urlopen(f"http://127.0.0.1:{self.port}/api", timeout=10).read()
         except OSError:
             return False
         return True
@@ -154,10 +160,11 @@ class Notebook:
     def __init__(
         self, browser: Any, lab: Lab, name: str, *, viewport: tuple[int, int] = (1400, 1100), script: str = ""
     ) -> None:
-        self.name = name
+        self.name, self.file = name, lab.root / name
         self.context = browser.new_context(
             viewport={"width": viewport[0], "height": viewport[1]}, accept_downloads=True
         )
+        self.context.set_default_timeout(1000 * PATIENCE)
         self.page = self.context.new_page()
         self.console: list[tuple[str, str]] = []
         self.page.on("console", lambda message: self.console.append((message.type, message.text)))
@@ -170,9 +177,9 @@ class Notebook:
 
     def wait_ready(self) -> None:
         """The notebook is shown and its kernel is idle."""
-        self.page.wait_for_selector(".jp-NotebookPanel .jp-Notebook", timeout=60000)
+        self.page.wait_for_selector(".jp-NotebookPanel .jp-Notebook")
         idle = ".jp-Notebook-ExecutionIndicator[data-status='idle']"
-        self.page.wait_for_selector(idle, timeout=60000, state="attached")
+        self.page.wait_for_selector(idle, state="attached")
 
     def dismiss_dialogs(self) -> None:
         """A slow machine can show "Select Kernel" or a disconnect notice: accept the default."""
@@ -191,7 +198,7 @@ class Notebook:
         """The text before cell `i`: "[ ]:", "[*]:" or its number."""
         return self.cell(i).locator(".jp-InputPrompt").inner_text()
 
-    def run(self, i: int, *, wait: bool = True, timeout: float = 60) -> str:
+    def run(self, i: int, *, wait: bool = True, timeout: float = PATIENCE) -> str:
         """Run cell `i` by Control+Enter; the text of its outputs once it has finished."""
         before = self.prompt(i)
         for attempt in range(6):  # a press while the session is still connecting is dropped, the panel may re-render
@@ -199,7 +206,7 @@ class Notebook:
             try:
                 self.cell(i).locator(".cm-content").click(timeout=5000)
                 self.page.keyboard.press("Control+Enter")
-                wait_until(lambda: self.prompt(i) != before, 2.5, "the cell's start")
+                wait_until(lambda: self.prompt(i) != before, 10, "the cell's start")
                 break
             except Exception:
                 if attempt == 5:
@@ -209,11 +216,18 @@ class Notebook:
         wait_until(lambda: self.prompt(i).strip("[]: \xa0").isdigit(), timeout, f"the end of cell {i}")
         return self.text(i)
 
+    def save(self) -> None:
+        """Save by Control+s, which the notebook must get; the file has been written when this returns."""
+        before = self.file.stat().st_mtime_ns
+        self.page.keyboard.press("Control+s")
+        wait_until(lambda: self.file.stat().st_mtime_ns != before, what="the saved file")
+        self.page.wait_for_selector(".jp-NotebookPanel.jp-mod-dirty", state="detached")
+
     def text(self, i: int) -> str:
         """What cell `i` has printed."""
         return "\n".join(self.cell(i).locator(".jp-OutputArea-output").all_inner_texts())
 
-    def value(self, i: int, *, timeout: float = 60) -> Any:
+    def value(self, i: int, *, timeout: float = PATIENCE) -> Any:
         """Run cell `i`, which prints one line of JSON last, and parse it."""
         return json.loads(self.run(i, timeout=timeout).strip().splitlines()[-1])
 

@@ -4,12 +4,11 @@ from __future__ import annotations
 
 import hashlib
 import re
-import time
 from collections.abc import Callable
 from typing import Any
 
 import pytest
-from jlab import wait_until
+from jlab import PATIENCE, wait_until
 
 pytestmark = [pytest.mark.browser, pytest.mark.boot]
 
@@ -37,7 +36,7 @@ class Screen:
     def text(self) -> str:
         return "\n".join(self.rows()).rstrip("\n")
 
-    def wait(self, text: str | re.Pattern[str], timeout: float = 30) -> str:
+    def wait(self, text: str | re.Pattern[str], timeout: float = PATIENCE) -> str:
         def there() -> str | None:
             seen = self.text() + "\n"
             return seen if (re.search(text, seen) if isinstance(text, re.Pattern) else text in seen) else None
@@ -83,8 +82,8 @@ def linux(notebook: Callable[..., Any], image: Callable[[str], Any], seabios: An
         assert "until" in page.run(0, timeout=FIRST_COMPILE)
         page.run(1)
         screen = Screen(page)
-        screen.box.wait_for(timeout=20000)
-        screen.wait("/ #", 90)
+        screen.box.wait_for()
+        screen.wait("/ #")
         screen.click()
         return page, screen
 
@@ -130,15 +129,16 @@ def test_keys_reach_the_guest_and_not_jupyterlab(linux) -> None:
     screen.type("echo run'ning'; sleep 1000\n")
     screen.wait("\nrunning")  # the line discipline is the shell's no longer
     page.page.keyboard.press("Control+c")
-    screen.wait("^C")
+    screen.wait(re.compile(r"\^C\n/ #$"))
     screen.type("clear; echo one; bmax\n")  # b and m would make a cell and Markdown of one
-    screen.wait("bmax: not found")
+    screen.wait(re.compile(r"bmax: not found\n/ #$"))  # before its prompt Backspace would be the line discipline's
     page.page.keyboard.press("ArrowUp")
     for _ in range(4):
         page.page.keyboard.press("Backspace")
     screen.type("echo again\n")
-    screen.wait("one\nagain")
+    screen.wait(re.compile(r"one\nagain\n/ #$"))
     screen.type("clear; cat -v\n")
+    screen.wait(re.compile(r"^$"))
     for key in ("F1", "F5", "F12", "Home", "PageUp", "Tab", "Control+s", "Control+q", "Control+b"):
         page.page.keyboard.press(key)
     screen.type("\n")
@@ -158,14 +158,14 @@ def test_two_thousand_characters_are_pasted_whole(linux) -> None:
     page.page.keyboard.press("Control+d")
     screen.type("stty echo; wc -c /tmp/pasted; md5sum /tmp/pasted\n")
     expected = hashlib.md5((text + "\n").encode()).hexdigest()
-    screen.wait(expected, 60)
+    screen.wait(expected)
 
 
 def test_a_flood_leaves_the_page_usable_and_the_end_is_shown(linux) -> None:
-    page, screen = linux("import json\nprint(json.dumps([len(vm.serial[0].text), w.messages_sent]))", "from pyv86_nb.notebook.terminal import terminal\n"
-                         "w = terminal(vm.serial[0])\nvm.serial[0].line.came(b''.join(b'%07d flooding the line with text\\r\\n' % n for n in range(250000)), 0)")
+    page, screen = linux("import json\nprint(json.dumps([len(vm.serial[0].text), w.messages_sent - before]))", "from pyv86_nb.notebook.terminal import terminal\n"
+                         "w = terminal(vm.serial[0])\nbefore = w.messages_sent\nvm.serial[0].line.came(b''.join(b'%07d flooding the line with text\\r\\n' % n for n in range(250000)), 0)")
     page.run(3)
-    screen.wait("0249999 flooding", 30)
+    screen.wait("0249999 flooding")
     length, messages = page.value(2)
     assert length > 9_000_000 and messages < 60, (length, messages)
     screen.click()
@@ -180,26 +180,22 @@ def test_a_reload_and_a_second_view_show_the_same(linux) -> None:
     page.run(2)
     other = Screen(page, 1)
     other.wait("scroll back\nreverse\n/ #")
-    before = screen.rows()
-    assert other.rows() == before
+    wait_until(lambda: other.rows() == screen.rows(), what="the same on both")
     other.click()
     other.type("echo from both\n")
     screen.wait("\nfrom both")
-    other.wait("\nfrom both")
+    other.wait(re.compile(r"\nfrom both\n/ #$"))
     page.page.keyboard.press("Control+s")  # the line stops: ^S is the guest's, not "save"
     page.page.keyboard.press("Control+q")
     before = other.rows()
     page.cell(0).locator(".cm-content").click()  # JupyterLab keeps the outputs of a saved notebook only
-    page.page.keyboard.press("Control+s")
-    page.page.wait_for_selector(".jp-NotebookPanel.jp-mod-dirty", state="detached", timeout=5000)
-    time.sleep(1.0)
+    page.save()
     page.page.reload(wait_until="domcontentloaded")
     page.wait_ready()
     page.dismiss_dialogs()
     screen = Screen(page)
-    screen.box.wait_for(timeout=30000)
-    screen.wait("\nfrom both")
-    assert screen.rows() == before  # replayed; and no answer to an old question of the guest's has been typed
+    screen.box.wait_for()
+    wait_until(lambda: screen.rows() == before, what="what was there")  # replayed; and no answer to an old question of the guest's has been typed
     screen.click()
     screen.type("echo after $((1+1))\n")
     screen.wait("\nafter 2")

@@ -46,10 +46,12 @@ def test_it_boots_types_and_counts(command, tmp_path):
         rows = qemu.screen()
         assert rows[13][4:].startswith("Hey, ! ") and "9Eh" not in rows[14] and rows[14][4:7] == "Az "
         def ticks(): return int(re.search(r"Timer ticks +(\d+)", "\n".join(qemu.screen()))[1])
-        start, first = time.monotonic(), ticks()
-        time.sleep(2)
-        rate = (ticks() - first) / (time.monotonic() - start)
-        assert 60 < rate < 125, f"{rate} ticks a second where 100 were programmed"
+        rates = []
+        while len(rates) < 20 and not (rates and 80 < rates[-1] < 120):    # a busy host takes QEMU's time away, now and then
+            start, first = time.monotonic(), ticks()
+            time.sleep(1)
+            rates.append((ticks() - first) / (time.monotonic() - start))
+        assert 80 < rates[-1] < 120, f"{rates} ticks a second where 100 were programmed"
         assert re.search(r"CMOS clock +20\d\d-\d\d-\d\d \d\d:\d\d:\d\d", "\n".join(qemu.screen()))
 
 

@@ -15,6 +15,7 @@ from pyv86_nb.notebook import terminal as T
 def made(monkeypatch):
     """A terminal whose thread does not run, its port, and what it sends."""
     monkeypatch.setattr(T.Terminal, "_loop", lambda self: None)
+    monkeypatch.setattr(T, "PATIENCE", 1e9)                                # this process may stand still for longer than a page is waited for
     written = bytearray()
     port = SimpleNamespace(name="COM1", number=0, state="running", line=SimpleNamespace(data=bytearray()), write=written.extend, written=written)
     widget, sent = T.Terminal(port), []

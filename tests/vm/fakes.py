@@ -62,6 +62,9 @@ class FakeProcessor:
         self.resets += 1
         self.cpu.halted = 0
 
+    @property
+    def worked(self): return self.instructions                             # no instruction here repeats
+
     def step(self):
         """'' or a reason."""
         what = next(self.code, "loop") if self.code else "loop"

