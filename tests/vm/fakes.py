@@ -49,9 +49,6 @@ class FakeProcessor:
         if name == "instructions": return self.instructions
         return self.registers.get(name, (0, 0) if name in ("gdtr", "idtr") else 0)
 
-    @property
-    def worked(self): return self.instructions
-
     def set(self, name, value):
         if name == "cs" and value == 0xBAD8: raise ValueError("cs = 0xbad8: no descriptor")
         self.registers[name] = value
