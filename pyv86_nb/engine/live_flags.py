@@ -19,7 +19,7 @@ def live_flags(t, n, mode):
         if counted and d[D.SK] == D.IMMEDIATE and d[D.IMM] & 31 == 0:
             w = 0                                       # a shift by 0
         elif w == D.BY_COUNT and d[D.SK] == D.IMMEDIATE:
-            w = 1
+            w = 1                                       # writes all of them, and passes none through
         if w:
             mine = 2 if r[D.KEEPCF] else 3
             if read & mine == 1 and shown & 2 == 0:
@@ -35,7 +35,7 @@ def live_flags(t, n, mode):
                 read |= 1
             if r[D.USES] == 1 and not r[D.KEEPCF]:
                 read |= 1
-            elif r[D.USES] == 3:
+            elif r[D.USES] == 3 and not (counted and w == 1):
                 read = 3
         else:
             read |= r[D.USES]
