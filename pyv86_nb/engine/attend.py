@@ -54,7 +54,8 @@ def attend(cpu):
         set_a20(cpu, pins >> A20M & 1)
         look_for_nmi(cpu, pins)
         nmi = cpu.nmi_pending & WAITS and cpu.nmi_masked == 0
-        waiting = pins >> INTR & 1 and cpu.eflags & F.IF
+        cpu.intr = pins >> INTR & 1
+        waiting = cpu.intr and cpu.eflags & F.IF
         if cpu.shadow and not (waiting or nmi) and cpu.mode & S.BREAKS == 0:
             cpu.shadow = 0
         if nmi and cpu.shadow != S.AFTER_MOV_SS:

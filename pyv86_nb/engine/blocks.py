@@ -66,9 +66,10 @@ MOV_SEGMENT_R, MOV_SEGMENT_M = SPECIAL_NAMES.index("mov_segment_r"), SPECIAL_NAM
 POP_SEGMENT = SPECIAL_NAMES.index("pop_segment16_16")                     # then 16_32, 32_16, 32_32
 SWAP_HALVES = SPECIAL_NAMES.index("swap_halves")
 SETTLE, FORGET = SPECIAL_NAMES.index("settle"), SPECIAL_NAMES.index("forget")
-LOAD_FAR, CLI = SPECIAL_NAMES.index("load_far_pointer"), SPECIAL_NAMES.index("cli")
-MOV_SEGMENT_KERNEL, POP_SEGMENT_KERNEL, LOAD_FAR_KERNEL, CLI_KERNEL = (
-    KERNELS.index(n) + 1 for n in ("mov_segment", "pop_segment", "load_far_pointer", "cli"))
+LOAD_FAR, CLI, STI = (SPECIAL_NAMES.index(n) for n in ("load_far_pointer", "cli", "sti"))
+BIT_STRING = SPECIAL_NAMES.index("bit_string16_16")                       # then 16_32, 32_16, 32_32
+MOV_SEGMENT_KERNEL, POP_SEGMENT_KERNEL, LOAD_FAR_KERNEL, CLI_KERNEL, STI_KERNEL = (
+    KERNELS.index(n) + 1 for n in ("mov_segment", "pop_segment", "load_far_pointer", "cli", "sti"))
 PUSHF_ROW, = (i for i, r in enumerate(OPCODES) if r.name == "pushf")
 
 
@@ -198,14 +199,16 @@ def plan_kernel(t, k, cpu, d, r, left):
 
 @kernel
 def is_simple(d, r, mode, last):
-    """Instructions with kernels that have handlers here: x87 without unmasked exceptions; MOVS, STOS, LODS and SCAS without REP; CLI; outside
-    protected mode loads of segment registers.  Interrupts wait for the instruction after a load of SS: within a block they do, and a
-    load that is the last of its block is done by the kernel."""
+    """Instructions with kernels that have handlers here: x87 without unmasked exceptions; MOVS, STOS, LODS and SCAS without REP; CLI and STI;
+    outside protected mode loads of segment registers.  Interrupts wait for the instruction after STI and a load of SS: within a block they
+    do, and what is the last of its block is done by the kernel."""
     if r[D.FPU]:
         return mode & S.FPU != 0
     k = r[D.KERNEL]
     if r[D.STRING] or k == CLI_KERNEL:
         return d[D.REP] == 0 or k == CLI_KERNEL
+    if k == STI_KERNEL:
+        return not last and mode & S.BREAKS == 0
     if mode & S.UNPROTECTED == 0 or mode & S.ALIGN:
         return False
     if k == MOV_SEGMENT_KERNEL or k == POP_SEGMENT_KERNEL:
@@ -249,8 +252,8 @@ def plan_simple(t, k, mode, d, r, left):
     kernel, segment, other = r[D.KERNEL], d[D.RA], max(d[D.RB], 0)
     if r[D.STRING]:
         return plan_string(t, k, mode, d, r, left)
-    if kernel == CLI_KERNEL:
-        k = put(t, k, t.special[CLI], d, left, 0, 0, 0, 0)
+    if kernel == CLI_KERNEL or kernel == STI_KERNEL:
+        k = put(t, k, t.special[CLI if kernel == CLI_KERNEL else STI], d, left, 0, 0, 0, 0)
         q = t.plan[k - 1]
         q.what, q.next = pack(d, kernel - 1, d[D.SEG]), (d[D.EIP] + d[D.LEN]) & 0xFFFFFFFF
         return k
@@ -364,7 +367,10 @@ def plan_block(cpu, t, n, eip, after_last):
                 continue
             write = (d[D.DK] == D.MEMORY and r[D.KEEP] != 0) or r[D.STORES] != 0
             k = put_address(t, k, mode, d, left, d[D.SEG], d[D.AW], d[D.EA], d[D.EBASE], d[D.EINDEX], d[D.DISP], size, write,
-                            r[D.NO_ACCESS] == 0)
+                            r[D.NO_ACCESS] == 0 and r[D.BIT_STRING] == 0)
+            if r[D.BIT_STRING]:                         # by way of TMP too
+                k = put(t, k, t.special[BIT_STRING + (2 if d[D.WI] == 2 else 0) + d[D.AW]], d, left, 0, 0, d[D.RB], 0)
+                k = put_address(t, k, mode, d, left, d[D.SEG], d[D.AW], 0, S.TMP, S.ZERO, 0, size, write, True)
             if r[D.STACK]:                              # PUSH, CALL m: by way of TMP
                 k = put(t, k, t.special[LOAD_TMP + d[D.WI]], d, left, 0, 0, 0, 0)
                 d[D.SK], d[D.RB] = D.REG, TMP_WORD

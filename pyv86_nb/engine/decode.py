@@ -23,7 +23,8 @@ FROM = {"-": 0, "E": 1, "G": 2, "Z": 3, "A": 4, "I": 5, "J": 0, "M": 6, "CL": 7,
         "V": 2, "W": 1, "U": 1, "P": 2, "Q": 1, "N": 1}
 # columns of the row table
 (WIDTH, MODRM, DST, SRC, SRC_WORD, SRC8, IMM_KIND, IMM2_KIND, WRITES, USES, FAULTS, ENDS, STACK, FUSE, HAS_CC, KEEPCF, LOCK, KERNEL,
- LOOP, READS, KEEP, SIZE, WIDE, DST_FILE, SRC_FILE, UNIT, AT_EDI, NO_ACCESS, NO_MOD, SELECT, STORES, SID_AT, SID_CC, STRING, RMS, FPU) = range(36)
+ LOOP, READS, KEEP, SIZE, WIDE, DST_FILE, SRC_FILE, UNIT, AT_EDI, NO_ACCESS, NO_MOD, SELECT, STORES, SID_AT, SID_CC, STRING, RMS,
+ BIT_STRING, FPU) = range(37)
 BYTE, OPERAND_SIZE, WORD, DWORD = range(4)                                # WIDTH
 NO_END, JUMP, BRANCH, INDIRECT, KERNEL_END, TIME = range(6)               # ENDS
 AT_SI, AT_DI = 1, 2                                                       # STRING
@@ -100,6 +101,7 @@ def tables(where):
         rows[i, NO_ACCESS], rows[i, NO_MOD] = r.step in (steps.lea, hint), codes[0][0] == "R" or codes[1][0] == "R"
         letters = {c[0] for c in r.operands}
         rows[i, STRING] = AT_SI * bool(letters & {"X", "T"}) | AT_DI * ("Y" in letters)
+        rows[i, BIT_STRING] = r.bit_string
         rows[i, RMS], rows[i, STORES] = sum(1 << rm for rm in r.rm), r.step is steps.cmpxchg8b
         # handlers of the row: width, dst, src, flags, 32-bit stack or count, cc; -1 where there is none
         if r.bits:

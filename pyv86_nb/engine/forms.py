@@ -276,6 +276,12 @@ def advance(m, width, registers):
     m.next()
 
 
+def bit_string(m, w, aw):
+    """The offset in t, with the number of a bit, to TMP, from where a handler for addresses takes it."""
+    m.wr_reg(steps.TMP, "r", 32, steps.bit_string(m.t(), m.rd_reg("rb"), w, aw))
+    m.next()
+
+
 SCALES = (None, 0, 1, 2, 3)
 # what a string instruction advances, in the order of decode.STRING less one
 INDICES = {"si": (steps.SI,), "di": (steps.DI,), "both": (steps.SI, steps.DI)}
@@ -291,7 +297,8 @@ SPECIAL = {
     **{f"pop_to_memory{w}_{k}": simple_form(steps.pop_to_memory, w, k) for w in (16, 32) for k in (16, 32)},
     **{f"mov_segment_{k}": simple_form(steps.mov_segment, 16, src=k) for k in "rm"},
     **{f"pop_segment{w}_{k}": simple_form(steps.pop_segment, w, k) for w in (16, 32) for k in (16, 32)},
-    "load_far_pointer": simple_form(steps.load_far_pointer, 16), "cli": simple_form(steps.cli, 32),
+    **{f"bit_string{w}_{aw}": partial(bit_string, w=w, aw=aw) for w in (16, 32) for aw in (16, 32)},
+    "load_far_pointer": simple_form(steps.load_far_pointer, 16), "cli": simple_form(steps.cli, 32), "sti": simple_form(steps.sti, 32),
     "swap_halves": swap_halves, "settle": settle, "forget": forget,
     **{f"{t}_from_{r}": move(t, r) for t in "tu" for r in range(9)}, **{f"{t}_to_{r}": move(t, r, True) for t in "tu" for r in range(9)},
     **{e: cold(e) for e in EXITS}}

@@ -106,6 +106,9 @@ class Plain(Operands):
                 self.address = self.stack_address(d, r, size)
         elif r[D.NO_ACCESS]:
             self.address = self.offset(d)
+        elif r[D.BIT_STRING] and d[D.MEM]:
+            cpu.reg[S.TMP] = steps.bit_string(self.offset(d), cpu.reg[d[D.RB]], w, f.aw)
+            self.address = logical(cpu, d[D.SEG], cpu.reg[S.TMP], size, row.keep)
         elif d[D.EA] >= 0:
             self.address = self.linear(d, size, (d[D.DK] == D.MEMORY and row.keep) or bool(r[D.STORES]))
         elif r[D.STACK]:

@@ -49,6 +49,7 @@ CPU = np.dtype([
     # SSE, SDM vol. 1, 10.2: each XMM register is two words, the low one first
     ("xmm", I8, (16,)), ("mxcsr", I8),
     ("halted", I8), ("shadow", I8), ("hits", I8), ("shut_down", I8), ("a20", I8), ("nmi_pending", I8), ("nmi_masked", I8),
+    ("intr", I8),                                       # of the pin, when it was last looked at
     # time: `end` is the tick at which the budget is 0; extra counts ticks that are not retired instructions,
     # elements those among them that repeated string instructions took
     ("budget", I8), ("end", I8), ("target", I8), ("extra", I8), ("elements", I8),

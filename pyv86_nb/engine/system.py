@@ -2,11 +2,10 @@
 from numba.extending import register_jitable as kernel
 
 from . import state as S
-from .access import can_push, is_user, load, logical, pop, probe, push, read, set_sp, stack_offset, write
+from .access import can_push, is_user, load, logical, pop, probe, push, read, set_sp, stack_offset
 from .debug import BD, GD, set_debug
 from .exceptions import BR, DB, GP, UD, fault
 from .isa import flags as F
-from .isa import shift
 from .isa.words import sx
 from .paging import flush_address_space, invalidate, load_pdptes, set_cr3
 from .segmentation import get_operand, need_cpl0, need_umip, put_register, put_word, set_windows, update_mode
@@ -189,33 +188,6 @@ def bound(cpu):
         fault(cpu, BR, 0)
 
 
-# BITS IN MEMORY
-
-@kernel
-def bit_string(cpu):
-    """BT BTS BTR BTC m, r: the bit number is signed and reaches beyond the operand."""
-    w, size = cpu.width, cpu.width >> 3
-    bit = cpu.reg[cpu.register] & ((1 << w) - 1)
-    mask = 0xFFFFFFFF if cpu.address_width == 32 else 0xFFFF
-    offset = (cpu.offset + (sx(bit, w) >> (5 if w == 32 else 4)) * size) & mask
-    what = cpu.opcode >> 3 & 3
-    linear = logical(cpu, cpu.of_segment, offset, size, 0 if what == 0 else 1)
-    if what:
-        probe(cpu, linear, size, 1, is_user(cpu))
-    a = read(cpu, linear, size, is_user(cpu))
-    if what == 0:
-        r, cf, _ = shift.bt(a, bit, 0, w)
-    elif what == 1:
-        r, cf, _ = shift.bts(a, bit, 0, w)
-    elif what == 2:
-        r, cf, _ = shift.btr(a, bit, 0, w)
-    else:
-        r, cf, _ = shift.btc(a, bit, 0, w)
-    if what:
-        write(cpu, linear, size, r, is_user(cpu))
-    cpu.cf = cpu.cf & 6 | cf
-
-
 # THE REST
 
 @kernel
@@ -234,4 +206,4 @@ KERNELS = {"mov_to_control": mov_to_control, "mov_from_control": mov_from_contro
            "mov_from_debug": mov_from_debug, "smsw": smsw, "lmsw": lmsw, "clts": clts, "set_ac": set_ac, "invlpg": invlpg,
            "invd": invd, "wbinvd": invd,
            "pusha": pusha, "popa": popa, "enter": enter,
-           "bound": bound, "bit_string": bit_string, "hlt": hlt, "ud": ud}
+           "bound": bound, "hlt": hlt, "ud": ud}

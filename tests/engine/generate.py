@@ -182,7 +182,7 @@ class Instruction:
         rm = rng.randrange(8)
         if self.alone and name == "bound":
             regs[reg] = rng.choice((0, 5, 0x4000, 0x4001, 0xFFFFFFFB, 0xFFFFFFFA))
-        if self.alone and self.row.kernel == "bit_string" and (rng.random() < .8 or not self.case.world.wild):
+        if self.alone and self.row.bit_string and (rng.random() < .8 or not self.case.world.wild):
             regs[reg] = rng.randrange(-300, 300) & 0xFFFFFFFF
         free = self.alone and mod < 2                    # aimed by setting the base register, not the displacement
         small = rng.randrange(-128, 128) if mod == 1 else 0

@@ -23,7 +23,7 @@ CARRIED = b"\x14\x00" + DEAD                             # ADC AL, 0: no more th
 # what the second report leaves out: no handlers of a row.  The stubs are how handlers leave; there is no scale in 16-bit addresses (SDM
 # vol. 2, table 2-1), and no instruction writes a word of the state by way of a temporary but those with handlers of their own
 NO_ROW = {n for n in FM.SPECIAL if n.startswith("exit_") or n[-6:-1] in ("ea16_",) and n[-1] in "123"} | {"t_to_8", "u_to_8"}
-OF_KERNELS = ("8E /r", "07", "17", "1F", "0F A1", "C4 /r", "C5 /r", "FA", "8F /0", "E9", "0F 80+c", "A4", "A5",
+OF_KERNELS = ("8E /r", "07", "17", "1F", "0F A1", "C4 /r", "C5 /r", "FA", "FB", "8F /0", "E9", "0F 80+c", "A4", "A5",
               "AC", "AE")      # rows that have special ones
 
 

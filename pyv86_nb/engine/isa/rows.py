@@ -37,6 +37,7 @@ class Row:
     select: int = 0               # bits of the immediate that the host's instruction is given
     low: bool = False             # the result is the low half of DEST
     at_edi: bool = False          # the operand in memory is at DS:EDI
+    bit_string: bool = False      # the operand in memory is where SRC, the number of a bit, leads from there
     host: str = ""                # the instruction of x86-64 hosts that does it,
     host_feature: str = "sse2"    # of those that have this,
     before: Callable | None = None                      # what is done to its operands
