@@ -46,6 +46,8 @@ class Machine:
         self.vga, self.keyboard, self.fdc = (self.chips.get(n) for n in ("vga", "kbc", "fdc"))
         self._glance = video.Glance(self.vga) if self.vga is not None else None
         self.uarts = [self.chips.get(f"com{n + 1}") for n in range(SERIAL_LINES)]
+        self.watchable = [(chip, name) for chip, name in ((self.vga, "screen"), (self.uarts[0], "line")) if chip is not None]
+        self.noticed = ""                                # "screen" or "line": what has ended the last slice
         self.places: dict[int, Any] = {}                 # drive number -> (chip, which of its drives)
         self.lines: list[Any] = []                       # watcher.Line of each serial port
         self.outgoing = [bytearray() for _ in range(SERIAL_LINES)]
@@ -86,10 +88,24 @@ class Machine:
     def run(self, ticks: int) -> str:
         """A slice.  Answers "" or a reason to stop, as `Stop` names it."""
         why = self.processor.run(ticks)
+        self.noticed = self.put_by() if why == reasons.NOTICED else ""
         late = self.processor.now - int(self.board.clock.now)
         if late > 0:
             self.board.advance(late)
-        return "" if why == reasons.BUDGET else reasons.NAMES[why]
+        return "" if why in (reasons.BUDGET, reasons.NOTICED) else reasons.NAMES[why]
+
+    def watch(self, on: bool) -> None:
+        """End the slice in which the text screen or COM1 changes; once, then `noticed` says which of them it was."""
+        for chip, _ in self.watchable:
+            chip.watched = on
+
+    def put_by(self) -> str:
+        """The pin is lowered; who had raised it."""
+        who = [name for chip, name in self.watchable if chip.NOTICE]
+        for chip, _ in self.watchable:
+            chip.NOTICE = 0
+        self.board.settle()
+        return who[0]
 
     def reset(self, why: str = "") -> None:
         """The reset button; or what the guest has asked for (why: "reset"), which may be the processor's alone."""

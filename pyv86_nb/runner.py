@@ -37,6 +37,7 @@ if TYPE_CHECKING:
 HOST_SLICE = 0.004                                       # seconds aimed at; never more than 10 ms unless the guest changes character within one
 GUEST_SLICE, WALL_SLICE = 0.040, 0.005                   # guest seconds
 FIRST_LOOK, LONGEST_LOOK = 50e-6, 0.005                  # guest seconds between two looks at the screen: short at first, then longer
+REST = 1.0                                               # and while nothing changes, which is watched
 SETTLING = 500e-6                                        # the longest while it changes
 BEHIND, WINDOW, MARGIN = 0.1, 0.25, 0.9                  # wall clock: seconds late before the rate is lowered; how often; how far below the speed
 SWITCH = 0.001                                           # thread switch interval while a machine runs in the background
@@ -191,6 +192,9 @@ class Runner:
             stop = self.slice(budget)
             if stop is not None:
                 return stop
+            if machine.noticed:
+                soon = SETTLING if machine.noticed == "screen" else LONGEST_LOOK
+                next_look = min(next_look, machine.now + int(soon * machine.ips))
             if paced:
                 self.pace()
             if self.visitors:
@@ -199,13 +203,18 @@ class Runner:
     def interval(self, elapsed: int) -> int:
         """Ticks to the next look: an eighth of what has passed since the call, within bounds.  A function of guest time alone.
 
-        When nobody waits for a text, one for each slice: looks hold the interpreter's lock, which a key on its way needs too.
+        When nobody waits for a text, one for each slice: looks hold the interpreter's lock, which a key on its way needs too.  When somebody
+        does and nothing moves, the chips say when something does.
         """
         ips, asked = self.machine.ips, self.goal
         if not self.waiters and asked is not None and asked.text is None and asked.ask is None:
             return max(1, int(GUEST_SLICE * ips))
         longest = LONGEST_LOOK if self.watcher.still else SETTLING
-        return max(1, int(min(max(elapsed / 8, FIRST_LOOK * ips), longest * ips)))
+        ticks = max(1, int(min(max(elapsed / 8, FIRST_LOOK * ips), longest * ips)))
+        if ticks < int(LONGEST_LOOK * ips) or asked is not None and asked.ask is not None:
+            return ticks
+        self.machine.watch(True)
+        return int(REST * ips)
 
     def budget(self, now: int, end: int, goal: Goal) -> int:
         """Ticks of the next slice: to the nearest end, within the host's slice; exact where instructions are counted."""
@@ -252,6 +261,7 @@ class Runner:
 
     def stopped(self, reason: str, detail: str = "") -> Stop:
         now = self.machine.now
+        self.machine.watch(False)
         self.watcher.look(now)
         return self.stop_here(reason, detail)
 

@@ -186,6 +186,7 @@ def at_pc(memory: Any = None, *, fda: str | None = "1.44M", fdb: str | None = No
     for reset in (kbc.RESET, port92.RESET, isa.RESET): reset >> cpu.RESET
     for moved in (bridge.REMAP, Socket(display).REMAP, apics.REMAP): moved >> cpu.REMAP
     pm.POWEROFF         >> cpu.POWEROFF
+    for seen in (Socket(display).NOTICE, coms[0].NOTICE): seen >> cpu.NOTICE
 
     b.virtio = [(blk := VirtioBlk(f"virtio{i}"), host.connect(VIRTIO + i, 0, blk.header, blk)) for i in range(virtio)]
     for i, (blk, _) in enumerate(b.virtio): b.plug(blk).INTA >> isa.PIRQ[VIRTIO + i - 1 & 3]

@@ -115,6 +115,9 @@ def emit(u, v):
         u.out_head, u.out_count, u.lost = (u.out_head + 1) % OUT, OUT - 1, u.lost + 1
     u.out[(u.out_head + u.out_count) % OUT] = v
     u.out_count += 1
+    if u.watched:
+        u.watched = 0
+        u.NOTICE = 1
 
 
 # MODEM
@@ -138,6 +141,7 @@ def modem(u):
 class Uart16550(Chip):
     """16550 UART"""
     INTR = pin_out("interrupt request")
+    NOTICE = pin_out("somebody waits for a character to go out, and one has")
     ips = field(37, "instructions per guest second", reset=keep(0))
     gated = field(1, "the board lets INTR out only while OUT2 is on", reset=keep(0))
     patient = field(1, "the other end waits while the receiver is full: a handshake that the guest need not know of", reset=keep(0))
@@ -168,6 +172,7 @@ class Uart16550(Chip):
     out = buffer(OUT, "characters that have gone out and that the host has not taken, a ring from out_head")
     out_head = field(14, "the oldest of them", reset=keep(0))
     out_count = field(15, "how many", reset=keep(0))
+    watched = field(1, "somebody waits for a character to go out", reset=keep(0))
     lost = field(63, "characters that nobody took in time", reset=keep(0))
     goes = deadline("the character in the shift register has gone out")
     comes = deadline("the next character from the line is complete")

@@ -82,11 +82,20 @@ def status_1(vga, now):
     return (0 if shown else 1) | (8 if retrace else 0)
 
 
+@kernel
+def shows_other(vga):
+    """What the screen shows may be another thing now."""
+    if vga.watched:
+        vga.watched = 0
+        vga.NOTICE = 1
+
+
 # CRT CONTROLLER: at 3B4h or 3D4h, as misc output bit 0 says; at the other place nobody answers
 
 @kernel
 def write_crtc(vga, v):
     i = vga.crtc_index
+    shows_other(vga)
     if vga.crtc[0x11] & 0x80 and i < 8:
         if i == 7: vga.crtc[7] = vga.crtc[7] & 0xEF | v & 0x10
     elif i <= 0x18: vga.crtc[i] = v
@@ -131,6 +140,8 @@ def crt_ports(bank, here, kernel):
 class Vga(Named, Vbe):
     """IBM VGA with Bochs VBE extensions"""
     REMAP = pin_out("the display memory's window has moved (VBE modes)")
+    NOTICE = pin_out("somebody waits for a change on the screen, and here is one")
+    watched = field(1, "somebody waits for a change on the screen", keep(0))
     misc = field(8, "miscellaneous output", names="VSP:7 HSP:6 PAGE:5 CLOCK:3-2 RAM:1 IOS:0")
     feature = field(8, "feature control")
     seq_index = field(8, "sequencer address")
@@ -162,7 +173,9 @@ class Vga(Named, Vbe):
 
     @memory_writes("window")
     @kernel
-    def window_write(vga, address, size, v, now): vga_memory.write(vga, address, size, v)
+    def window_write(vga, address, size, v, now):
+        vga_memory.write(vga, address, size, v)
+        shows_other(vga)
 
     # PORTS from 3C0h: attribute controller
     @writes(0x0, "attribute address, then data")

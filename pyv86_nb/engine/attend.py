@@ -9,8 +9,8 @@ from . import state as S
 from .isa import flags as F
 from .out_of_line import interrupt
 from .paging import flush_address_space
-from .raw import A20M, ACKNOWLEDGE, ADVANCE, DEADLINE, INTR, NMI, PIN, POWEROFF, PYTHON, REMAP, RESET, io
-from .reasons import BUDGET, GO_ON, HALTED, PYTHON_DUE, PYTHON_REMAP, RESET_PIN, SHUTDOWN, TRIPLE_FAULT
+from .raw import A20M, ACKNOWLEDGE, ADVANCE, DEADLINE, INTR, NMI, NOTICE, PIN, POWEROFF, PYTHON, REMAP, RESET, io
+from .reasons import BUDGET, GO_ON, HALTED, NOTICED, PYTHON_DUE, PYTHON_REMAP, RESET_PIN, SHUTDOWN, TRIPLE_FAULT
 from .segmentation import update_mode
 
 BIT_20 = 1 << 20
@@ -51,6 +51,8 @@ def attend(cpu):
             return PYTHON_REMAP
         if pins >> POWEROFF & 1:
             return SHUTDOWN
+        if pins >> NOTICE & 1:
+            return NOTICED
         set_a20(cpu, pins >> A20M & 1)
         look_for_nmi(cpu, pins)
         nmi = cpu.nmi_pending & WAITS and cpu.nmi_masked == 0

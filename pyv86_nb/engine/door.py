@@ -26,7 +26,7 @@ from .raw import (
     record_at,
 )
 
-PINS = "INTR", "NMI", "A20", "RESET", "REMAP", "POWEROFF", "IGNNE"                 # in the order of raw.INTR...
+PINS = "INTR", "NMI", "A20", "RESET", "REMAP", "POWEROFF", "IGNNE", "NOTICE"       # in the order of raw.INTR...
 DOOR = np.dtype([("cpu", "i8"), ("bus", "i8"), ("pin_word", "i8", (len(PINS),))])
 cpu_at = record_at(S.CPU)
 

@@ -17,7 +17,7 @@ PORT_READ, PORT_WRITE, MEMORY_READ, MEMORY_WRITE, ADVANCE, DEADLINE, ACKNOWLEDGE
 PYTHON_REGION = 128                                     # device windows from this number on are answered by Python alone
 REGION_SHIFT = 8                                        # a memory access carries its region above the verb
 PYTHON = 1 << 40                                        # the answer when only Python can tell
-INTR, NMI, A20M, RESET, REMAP, POWEROFF, IGNNE = range(7)                # PIN: the inputs of the processor
+INTR, NMI, A20M, RESET, REMAP, POWEROFF, IGNNE, NOTICE = range(8)               # PIN: the inputs of the processor
 FERR = 0x10008                                          # a port beyond all others: the level of FERR#
 APIC_MSR, APIC_DEADLINE = 0x1000A, 0x1000B              # and the two registers of the local APIC that are MSRs
 

@@ -19,7 +19,7 @@ def level(b, pin): return int(b.words[b.pins[pin]])
 
 
 def test_at_power_on_the_pins_are_quiet_and_a20_passes(pc):
-    assert {p: level(pc, p) for p in pc.pins} == {"INTR": 0, "NMI": 0, "A20": 1, "RESET": 0, "REMAP": 0, "POWEROFF": 0, "IGNNE": 0}
+    assert {p: level(pc, p) for p in pc.pins} == {"INTR": 0, "NMI": 0, "A20": 1, "RESET": 0, "REMAP": 0, "POWEROFF": 0, "IGNNE": 0, "NOTICE": 0}
 
 
 def test_a20_from_both_gates(pc):

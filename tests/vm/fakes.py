@@ -73,11 +73,13 @@ class FakeProcessor:
 
 
 class FakeVga:
-    def __init__(self):
+    def __init__(self, changed=lambda what: None):
+        self.changed = changed
         self.cells = np.full((25, 80), 0x0720, np.uint16)
         self.row = self.column = 0
 
     def print(self, text):
+        self.changed("screen")
         for c in text:
             if c == "\n": self.row, self.column = self.row + 1, 0
             else:
@@ -89,6 +91,7 @@ class FakeVga:
                 self.row = 24
 
     def clear(self):
+        self.changed("screen")
         self.cells[:] = 0x0720
         self.row = self.column = 0
 
@@ -103,8 +106,16 @@ class FakeKeyboard:
 
 
 class FakeUart:
-    def __init__(self): self.out, self.seen = b"", b""
-    def drain(self): data, self.out = self.out, b""; return data
+    def __init__(self, changed): self.changed, self.sent, self.seen = changed, b"", b""
+    def drain(self): data, self.sent = self.sent, b""; return data
+
+    @property
+    def out(self): return self.sent
+
+    @out.setter
+    def out(self, data):
+        self.sent = data
+        self.changed("line")
     def receive(self, data): self.seen += data; return len(data)
 
 
@@ -121,17 +132,23 @@ class FakeMachine(assembly.Machine):
         board = at_pc(clock=Clock(ips=options.ticks_per_second))
         super().__init__(FakeMemory(options.memory), board, FakeProcessor(board, program))
         self.options = options
-        self.vga_fake, self.keyboard, self.fdc = FakeVga(), FakeKeyboard(), FakeFdc()
-        self.uarts = [FakeUart(), None, None, None]
+        self.vga_fake, self.keyboard, self.fdc = FakeVga(self.changed), FakeKeyboard(), FakeFdc()
+        self.uarts = [FakeUart(self.changed), None, None, None]
         for n, d in enumerate(disks):
             if d is not None: self.fdc.disks[n] = d
-        self.slices = []
+        self.slices, self.watched = [], False
         self.processor.start(self)
 
     def text_cells(self): return self.vga_fake.cells.copy()
 
+    def watch(self, on): self.watched = on
+
+    def changed(self, what):
+        if self.watched: self.watched, self.noticed = False, what
+
     def run(self, ticks):
         self.slices.append(ticks)
+        self.noticed = ""
         p, end = self.processor, self.now + ticks
         if p.delay: time.sleep(p.delay)
         while self.now < end:
@@ -143,6 +160,6 @@ class FakeMachine(assembly.Machine):
                     if not self.chips["cpu"].INTR: continue
                 p.cpu.halted = 0
             why = p.step()
-            if why: return why
+            if why or self.noticed: return why
         return ""
 
