@@ -21,7 +21,7 @@ from .ide_protocol import ACTIVE, BLOCK_US, BUFFER, DMA_IN, START, TO_MEMORY, af
 
 MOST_BYTES, MOST_DESCRIPTORS, AHEAD = 1 << 20, 512, 128
 DESCRIPTOR = np.dtype("<u4")                             # two: the region, and its bytes with EOT
-EOT = 1 << 31
+EOT, REGION_AND_BYTES = 1 << 31, np.array((0xFFFFFFFE, 0xFFFE))
 
 
 def begin(ch, phase: int, now: int) -> None:
@@ -97,15 +97,17 @@ def follow(ch, most: int, descriptors: int):
         some = min(AHEAD, descriptors - used, max((0x10000 - (at & 0xFFFF)) // 8, 1))
         rows = np.frombuffer(ch.memory.read(at, 8 * some), DESCRIPTOR).astype(np.int64).reshape(-1, 2)
         marked = rows[:, 1] >= EOT
-        rows &= (0xFFFFFFFE, 0xFFFE)
-        rows[:, 1] = (rows[:, 1] - 1 & 0xFFFF) + 1       # 0 is 64 KiB
-        ends = rows[:, 1].cumsum()
+        rows &= REGION_AND_BYTES
+        sizes = rows[:, 1]
+        if not sizes.all(): sizes[sizes == 0] = 1 << 16
+        ends = sizes.cumsum()
         k = min(int(marked.argmax()) + 1 if marked.any() else some, int(ends.searchsorted(most - n)) + 1)
-        beyond = max(int(ends[k - 1]) - (most - n), 0)
-        rows[k - 1, 1] -= beyond
+        end, last = int(ends[k - 1]), int(marked[k - 1])
+        beyond = max(end - (most - n), 0)
+        sizes[k - 1] -= beyond
         found.append(rows[:k])
-        n, used, at = n + int(ends[k - 1]) - beyond, used + k, at & 0xFFFF0000 | at + 8 * k & 0xFFFF
-        region, left, last = int(rows[k - 1].sum()) & 0xFFFFFFFF, beyond, int(marked[k - 1])
+        n, used, at = n + end - beyond, used + k, at & 0xFFFF0000 | at + 8 * k & 0xFFFF
+        region, left = int(rows[k - 1].sum()) & 0xFFFFFFFF, beyond
     return np.concatenate(found), n, used, (region, left, last, at)
 
 

@@ -20,7 +20,6 @@ Not emulated: indirect descriptors, event index, MSI-X, the configuration access
 """
 from __future__ import annotations
 
-import bisect
 import struct
 
 import numpy as np
@@ -31,8 +30,8 @@ from .pci import BUS_MASTER, COMMAND, IO, Bar, Header
 QUEUE_SIZE, SECTOR = 256, 512
 ACKNOWLEDGE, DRIVER, DRIVER_OK, FEATURES_OK, NEEDS_RESET = 1, 2, 4, 8, 0x40
 SEG_MAX, RO, BLK_SIZE, FLUSH, ANY_LAYOUT, VERSION_1 = 1 << 2, 1 << 5, 1 << 6, 1 << 9, 1 << 27, 1 << 32
-DESCRIPTOR = np.dtype([("address", "<u8"), ("bytes", "<u4"), ("flags", "<u2"), ("next", "<u2")])
-NUMBERS = np.arange(QUEUE_SIZE + 1)
+IN_A_ROW = 1 | np.arange(1, QUEUE_SIZE + 1) << 16       # flags and next of a descriptor that goes on with the one behind it
+ADDRESS_AND_BYTES = np.array((-1, 0xFFFFFFFF))           # of the two words of a descriptor
 ADDRESSES = 1 << 32                                      # the guest's, though descriptors have 64 bits
 NEXT, WRITE = 1, 2                                       # flags of a descriptor
 NO_INTERRUPT = 1                                         # flag of the available ring
@@ -224,7 +223,7 @@ class VirtioBlk(Chip):
         """Answer the requests that wait."""
         if not self.queue_enable or not self.status & DRIVER_OK or self.status & NEEDS_RESET or not self.master: return
         served = moved = 0
-        table = np.frombuffer(self.read(self.descriptors, 16 * self.queue_size), DESCRIPTOR)
+        table = np.frombuffer(self.read(self.descriptors, 16 * self.queue_size), "<i8").reshape(-1, 2)
         flags, ahead = struct.unpack("<HH", self.read(self.available, 4))
         if ahead - self.seen & 0xFFFF > self.queue_size: return self.broken()
         while self.seen != ahead and served < MOST_REQUESTS and moved < MOST_BYTES:
@@ -245,8 +244,9 @@ class VirtioBlk(Chip):
 
     def request(self, chain: np.ndarray) -> tuple[int, int]:
         """Do a request; how many bytes the driver gets, and how many the chain has room for."""
-        ours, places = chain["flags"] & WRITE != 0, regions(chain)
-        outs, ins = places[~ours], places[ours]
+        ours, places = chain[:, 1] >> 32 & WRITE != 0, regions(chain)
+        n = int(ours.argmax())
+        outs, ins = (places[:n], places[n:]) if ours[n] and ours[n:].all() else (places[~ours], places[ours])
         given, room = int(outs[:, 1].sum()), int(ins[:, 1].sum())
         size = given + room
         if given < 16 or room < 1 or size > 16 * MOST_BYTES: return 0, size               # no header, no place for the status
@@ -298,23 +298,24 @@ class VirtioBlk(Chip):
 
 def follow(table: np.ndarray, i: int) -> np.ndarray | None:
     """The descriptors from number i on; None for a chain that cannot be.  They mostly lie in a row: that is looked at first."""
-    flags, after = table["flags"], table["next"]
-    ends = np.flatnonzero((flags & NEXT == 0) | (after != NUMBERS[1:len(table) + 1])).tolist()
+    links = table[:, 1] >> 32 & 0xFFFFFFFF
+    ends = links & ~WRITE != IN_A_ROW[:len(table)]
+    ends[-1] = True
     rows, n = [], 0
     while i < len(table) and n < len(table):
-        k = bisect.bisect_left(ends, i)
-        last = ends[k] if k < len(ends) else len(table) - 1
+        last = i + int(ends[i:].argmax())
         rows.append(table[i:last + 1])
         n += last + 1 - i
-        if not flags[last] & NEXT: return (rows[0] if len(rows) == 1 else np.concatenate(rows)) if n <= len(table) else None
-        i = int(after[last])
+        link = int(links[last])
+        if not link & NEXT: return (rows[0] if len(rows) == 1 else np.concatenate(rows)) if n <= len(table) else None
+        i = link >> 16
     return None
 
 
 def regions(chain: np.ndarray) -> np.ndarray:
     """Rows of address and bytes, which can be changed.  An address that is too large for a word is as far away as any."""
-    out = np.empty((len(chain), 2), np.int64)
-    out[:, 0], out[:, 1] = np.minimum(chain["address"], 1 << 62), chain["bytes"]
+    out = chain & ADDRESS_AND_BYTES
+    if (far := out[:, 0] >> 62 != 0).any(): out[far, 0] = 1 << 62
     return out
 
 

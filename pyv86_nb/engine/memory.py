@@ -36,6 +36,8 @@ class PhysicalMemory:
         self.read_frame, self.write_frame = np.zeros(n, np.uint32), np.zeros(n, np.uint32)
         self.region, self.flags = np.zeros(n, np.uint8), np.zeros(n, np.uint8)
         self.code_bits = np.frombuffer(mmap.mmap(-1, 8 * S.CODE_WORDS * n), np.int64)   # pages of it exist once they are written
+        self._host_at, self._flags_at = self.host.ctypes.data, self.flags.ctypes.data    # to ask numpy takes a microsecond
+        self._frames_at = {True: self.write_frame.ctypes.data, False: self.read_frame.ctypes.data}
         self.changed = lambda first, last: None                              # told when pages show something else
         self.written = lambda address, n: None                               # told when Python writes
 
@@ -87,32 +89,32 @@ class PhysicalMemory:
 
     def gather(self, regions) -> bytes:
         """The bytes of several physical regions [(address, bytes), ...], one after the other, as `read` finds them."""
-        found, _ = self._stretches(regions, self.read_frame)
+        found, _ = self._stretches(regions, False)
         return b"".join([self._bytes[at:at + n] if at >= 0 else b"\xFF" * n for at, n in found.tolist()])
 
     def scatter(self, regions, data) -> None:
         """Bytes to several physical regions, as `write` puts them."""
         data, done = memoryview(data if isinstance(data, (bytes, bytearray, memoryview)) else bytes(data)), 0
-        for at, n in self._stretches(regions, self.write_frame)[0].tolist():
+        for at, n in self._stretches(regions, True)[0].tolist():
             if at >= 0: self._bytes[at:at + n] = data[done:done + n]
             done += n
 
     def receive(self, regions, source) -> None:
         """Bytes to several physical regions, from `source`, a function that fills buffers, one after the other: those are guest memory
         itself, without a copy between, if all of it is RAM."""
-        found, seen = self._stretches(regions, self.write_frame)
+        found, seen = self._stretches(regions, True)
         if seen & HOLES:
             data = bytearray(int(found[:, 1].sum()))
             source([memoryview(data)])
             self.scatter(regions, data)
-        else: source(Buffers(self._bytes, self.host.ctypes.data, found))
+        else: source(Buffers(self._bytes, self._host_at, found))
 
-    def _stretches(self, regions, frames) -> tuple[np.ndarray, int]:
-        """Rows of (offset in the host buffer, bytes), as far as frames follow each other, and what was among them (stretches.py); by the
-        table of writes, they are noted as written."""
+    def _stretches(self, regions, writing) -> tuple[np.ndarray, int]:
+        """Rows of (offset in the host buffer, bytes), as far as frames follow each other, and what was among them (stretches.py); for writing,
+        they are noted as written."""
         regions = np.ascontiguousarray(regions, np.int64).reshape(-1, 2)
-        writing, out = frames is self.write_frame, np.empty((rows(len(regions), int(regions[:, 1].sum())), 2), np.int64)
-        wires().stretches(regions.ctypes.data, len(regions), frames.ctypes.data, self.flags.ctypes.data if writing else 0, out.ctypes.data)
+        out = np.empty((rows(len(regions), int(regions[:, 1].sum())), 2), np.int64)
+        wires().stretches(regions.ctypes.data, len(regions), self._frames_at[writing], self._flags_at if writing else 0, out.ctypes.data)
         k, seen = out[0].tolist()
         if writing and seen & CODE: self._code_written(regions)
         return out[1:k + 1], seen

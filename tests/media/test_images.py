@@ -7,6 +7,7 @@ import random
 import subprocess
 import tracemalloc
 
+import numpy as np
 import pytest
 
 from pyv86_nb.media import cd, image
@@ -124,8 +125,15 @@ def test_cds():
     cd.check(Disk(bytes(2048 * 50), sector_size=2048))
 
 
+class Listed(list):
+    """Buffers that tell their addresses and sizes, as those of guest memory do."""
+    @property
+    def rows(self): return np.array([(np.frombuffer(b, np.uint8).ctypes.data, len(b)) for b in self], np.int64).reshape(-1, 2)
+
+
+@pytest.mark.parametrize("kind", [list, Listed])
 @pytest.mark.parametrize("vectors", [True, False])
-def test_sectors_into_buffers(tmp_path, monkeypatch, vectors):
+def test_sectors_into_buffers(tmp_path, monkeypatch, vectors, kind):
     """Of any sizes, and more than a host takes at once; from memory, from a file, from the layer of changes; also on hosts without preadv."""
     if not vectors: monkeypatch.delattr(image.os, "preadv", raising=False)
     r, data = random.Random(3), bytearray(random.Random(2).randbytes(3000 * 512))
@@ -139,19 +147,20 @@ def test_sectors_into_buffers(tmp_path, monkeypatch, vectors):
                 room = bytearray(sum(sizes) + 8)
                 at, buffers = 4, []
                 for n in sizes: buffers.append(memoryview(room)[at:at + n]); at += n
-                d.read_into(lba, buffers)
+                d.read_into(lba, kind(buffers))
                 assert room == bytes(4) + content[512 * lba:512 * lba + sum(sizes)] + bytes(4)
         for lba, n in ((3000, 512), (0, 100)):
-            with pytest.raises(ValueError, match="sectors"): d.read_into(lba, [memoryview(bytearray(n))])
+            with pytest.raises(ValueError, match="sectors"): d.read_into(lba, kind([memoryview(bytearray(n))]))
 
 
+@pytest.mark.parametrize("kind", [list, Listed])
 @pytest.mark.parametrize("vectors", [True, False])
-def test_a_file_that_becomes_shorter(tmp_path, monkeypatch, vectors):
+def test_a_file_that_becomes_shorter(tmp_path, monkeypatch, vectors, kind):
     if not vectors: monkeypatch.delattr(image.os, "preadv", raising=False)
     (tmp_path / "raw").write_bytes(bytes(1 << 20))
     d = Disk(tmp_path / "raw")
     with open(tmp_path / "raw", "r+b") as f: f.truncate(5000)
     for lba in (8, 9, 100):
-        with pytest.raises(OSError, match="shorter"): d.read_into(lba, [memoryview(bytearray(1024))])
+        with pytest.raises(OSError, match="shorter"): d.read_into(lba, kind([memoryview(bytearray(1024))]))
         with pytest.raises(OSError, match="shorter"): d.read(lba, 2)
-    d.read_into(0, [memoryview(bytearray(4096))])
+    d.read_into(0, kind([memoryview(bytearray(4096))]))
