@@ -26,6 +26,10 @@ SOCKETS = """(() => { window.received = 0; const Real = window.WebSocket;
   window.WebSocket = class extends Real { constructor(...a) { super(...a);
     this.addEventListener('message', e => { window.received += e.data.byteLength || e.data.length || e.data.size; }); } }; })();"""
 
+DEAF = """(() => { const Real = window.WebSocket;
+  window.WebSocket = class extends Real { constructor(...a) { super(...a);
+    this.addEventListener('message', e => window.deaf && e.stopImmediatePropagation()); } }; })();"""
+
 
 def last_row(page: Any, canvas: Any) -> np.ndarray:
     return page.pixels(canvas)[24 * 16 :]
@@ -154,6 +158,22 @@ def test_paused_machine_is_not_taken_for_a_dead_kernel(notebook) -> None:
     page.page.locator(CANVAS).wait_for()
     time.sleep(5)
     wait_until(lambda: not page.page.locator(".pyv86-silent").count(), what="a kernel that is there")
+
+
+def test_a_page_that_stood_still_does_not_take_its_kernel_for_dead(notebook) -> None:
+    """A lid that was closed: when page and kernel go on, the page's timer is due before the kernel has said anything."""
+    page = notebook([SETUP], script=DEAF)
+    page.run(0)
+    wait_until(lambda: moves(page, page.page.locator(CANVAS)), what="the counter")
+    said = page.page.evaluate(
+        """() => new Promise(done => new MutationObserver((_, watch) => {
+                watch.disconnect(); // a sign of the kernel has just come
+                window.deaf = true;
+                const end = performance.now() + 4500; while (performance.now() < end);
+                setTimeout(() => { window.deaf = false; done(document.querySelector('.pyv86-screen').className); }, 100);
+            }).observe(document.querySelector('.pyv86-time'), {characterData: true, childList: true, subtree: true}))"""
+    )
+    assert "pyv86-silent" not in said
 
 
 def test_closed_machine_leaves_its_last_picture(notebook) -> None:

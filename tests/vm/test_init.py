@@ -63,7 +63,7 @@ def test_init_is_not_reset(tier, by, init):
     says which of the two."""
     with VM("1M", bare="real", tier=tier) as vm:
         vm.load(0x7C00, demo.assemble(f"{STATE}{by}\n1: jmp 1b\ncontrol: .long 0x3F80", 0x7C00), entry=0x7C00)
-        assert vm.run(timeout=5).reason == "reset"
+        assert vm.run(timeout=60).reason == "reset"
         vm.run(instructions=0)
         r = vm.regs
         assert (r.cs, r.eip, r.ebx, r.cr2, r.cr4, r.dr0, r.dr7, r.eflags) == (0xF000, 0xFFF0, 0, 0, 0, 0, 0x400, 2)
@@ -73,7 +73,7 @@ def test_init_is_not_reset(tier, by, init):
         vm.load(0x7C00, demo.assemble(LOOK, 0x7C00))
         r.cs = 0
         r.eip = 0x7C00
-        vm.run(timeout=5)
+        vm.run(timeout=60)
         time, cs, mtrr, apic = (int.from_bytes(vm.memory.read(0x6000 + at, n), "little") for at, n in ((0, 8), (8, 4), (12, 4), (16, 4)))
         assert time >> 40 == 1 if init else time < 10_000
         assert (cs, mtrr, apic) == ((0x12345678, 0x806, 0xFEE00100) if init else (0, 0, 0xFEE00900))

@@ -92,7 +92,7 @@ def test_step_and_instructions_are_exact_on_the_real_engine():
 def test_garbage_ends_in_a_reported_triple_fault(tier):
     with VM("1M", bare="flat", tier=tier) as vm:
         vm.load(0, b"\x0f\x0b", entry=0)                     # UD2, and no IDT
-        stop = vm.run(timeout=10)
+        stop = vm.run(timeout=60)
         assert stop.reason == "triple-fault" and "#UD" in stop.detail and "#DF" in stop.detail and stop.instructions == 0
         assert vm.state == "triple-fault"
         vm.run(instructions=0)                               # performs the reset
@@ -103,7 +103,7 @@ def test_garbage_ends_in_a_reported_triple_fault(tier):
 def test_hlt_with_interrupts_disabled_is_reported(tier):
     with VM("1M", bare=True, tier=tier) as vm:
         vm.load(0x1000, b"\x40\xfa\xf4", entry=0x1000)       # INC EAX; CLI; HLT
-        stop = vm.run(timeout=10)
+        stop = vm.run(timeout=60)
         assert (stop.reason, stop.instructions, vm.regs.eax) == ("halted", 3, 1)
         assert vm.regs.cr0 & 1 and vm.disassemble(0x1000, 1)[0].text == "inc eax"
 
@@ -135,7 +135,7 @@ def test_system_segments_load_as_by_lldt_and_ltr(tier):
         vm.regs.tr = 0x20
         with pytest.raises(ValueError, match="tr"): vm.regs.tr = 0x20                        # busy
         vm.load(0x7000, demo.assemble("sldt eax; str ebx; mov ecx, 0xC; mov ds, ecx; mov byte ptr [2], 7; hlt", 0x7000, bits=32), entry=0x7000)
-        assert vm.run(timeout=5).reason == "halted"
+        assert vm.run(timeout=60).reason == "halted"
         assert (vm.regs.ldtr, vm.regs.tr, vm.regs.eax, vm.regs.ebx & 0xFFFF) == (0x18, 0x20, 0x18, 0x20)
         assert vm.memory[0x50002] == 7 and vm.memory[0x1000 + 0x25] == 0x8B
         vm.regs.ldtr = 0
@@ -146,7 +146,7 @@ def test_system_segments_load_as_by_lldt_and_ltr(tier):
 def test_a_reset_button_and_a_reset_by_the_guest():
     with VM("1M", bare="real") as vm:
         vm.load(0x7C00, bytes.fromhex("b0fee664ebfe"), entry=0x7C00)         # MOV AL, FEh; OUT 64h, AL; JMP $
-        assert vm.run(timeout=5).reason == "reset"
+        assert vm.run(timeout=60).reason == "reset"
         assert vm.run(instructions=0).reason == "instructions" and vm.regs.cs == 0xF000
         vm.load(0x7C00, bytes.fromhex("ebfe"), entry=0x7C00)
         vm.reset()

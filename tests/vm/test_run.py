@@ -200,7 +200,7 @@ def test_typing_waits_for_room_and_is_deterministic(fake_vm):
 
 @pytest.mark.parametrize("pasted", ["", "xyz"])
 def test_a_persons_keys_wait_for_room_in_their_order_and_before_what_is_pasted(fake_vm, pasted):
-    vm = fake_vm(shell)
+    vm = fake_vm(shell, mips=0.05)
     keyboard = vm._machine.keyboard
     keyboard.full = True
     vm._post("paste", pasted)
@@ -220,7 +220,7 @@ def test_a_persons_keys_wait_for_room_in_their_order_and_before_what_is_pasted(f
 
 
 def test_a_guest_that_reads_no_keys_loses_a_persons_and_no_typed_ones(fake_vm):
-    vm = fake_vm(shell)
+    vm = fake_vm(shell, mips=0.05)
     vm._machine.keyboard.full = True
     vm._post("paste", "x")
     vm._post("key_down", "KeyA"), vm._post("key_up", "KeyA")
