@@ -65,7 +65,7 @@ POP_EV, = (i for i, r in enumerate(OPCODES) if r.encoding == "8F /0")
 MOV_SEGMENT_R, MOV_SEGMENT_M = SPECIAL_NAMES.index("mov_segment_r"), SPECIAL_NAMES.index("mov_segment_m")
 POP_SEGMENT = SPECIAL_NAMES.index("pop_segment16_16")                     # then 16_32, 32_16, 32_32
 SWAP_HALVES = SPECIAL_NAMES.index("swap_halves")
-SETTLE, FORGET = SPECIAL_NAMES.index("settle"), SPECIAL_NAMES.index("forget")
+SETTLE, SETTLE_CARRY, FORGET = (SPECIAL_NAMES.index(n) for n in ("settle", "settle_carry", "forget"))
 LOAD_FAR, CLI, STI = (SPECIAL_NAMES.index(n) for n in ("load_far_pointer", "cli", "sti"))
 BIT_STRING = SPECIAL_NAMES.index("bit_string16_16")                       # then 16_32, 32_16, 32_32
 MOV_SEGMENT_KERNEL, POP_SEGMENT_KERNEL, LOAD_FAR_KERNEL, CLI_KERNEL, STI_KERNEL = (
@@ -333,7 +333,7 @@ def plan_block(cpu, t, n, eip, after_last):
     i, ended = 0, False
     open_, begun = True, k                              # whether flags may have been put off; where an instruction begins
     while i < n:
-        open_, k = settled(t, begun, k, open_)
+        open_, k = settled(t, begun, k, open_, i - 1)
         begun = k
         d = t.d[i]
         r = t.rows[d[D.ROW]]
@@ -417,7 +417,7 @@ def plan_block(cpu, t, n, eip, after_last):
                 q = t.plan[main_of(t, k)]
                 q.last, q.window = (d[D.RA] - S.XMM) >> 1 & 7, (d[D.RB] - S.XMM) >> 1 & 7
         i += 1
-    open_, k = settled(t, begun, k, open_)
+    open_, k = settled(t, begun, k, open_, min(i, n - 1))
     if not ended:
         k = put(t, k, t.special[GOTO], t.d[n - 1], 0, 0, 0, 0, after_last)
         k = put_ends(cpu, t, k, t.d[n - 1], -1, after_last)
@@ -425,9 +425,9 @@ def plan_block(cpu, t, n, eip, after_last):
 
 
 @kernel
-def settled(t, begun, k, open_):
+def settled(t, begun, k, open_, i):
     """Before an instruction that asks for flags, those put off are made up for; behind one that sets them, forgotten.
-    Answers whether some may be put off behind it, and how many handlers there are.  `open_`: the same, before it."""
+    Answers whether some may be put off behind it, and how many handlers there are.  `open_`: the same, before it.  i: the instruction's number."""
     what = 0
     for j in range(begun, k):
         what |= t.moves[t.plan[j].sid]
@@ -439,9 +439,12 @@ def settled(t, begun, k, open_):
         t.plan[j] = t.plan[j - 1]
         if t.plan[j].local:
             t.plan[j].local += 1
+    d = t.d[i]
+    r = t.rows[d[D.ROW]]
+    carry_only = r[D.USES] == 1 and d[D.MEM] == 0 and r[D.FAULTS] == 0
     q = t.plan[begun]
     left, eip, row = q.left, q.eip, q.row
-    put_one(t, begun, t.special[SETTLE], t.d[0], left, 0, 0, 0, 0)
+    put_one(t, begun, t.special[SETTLE_CARRY if carry_only else SETTLE], t.d[0], left, 0, 0, 0, 0)
     q.eip, q.row = eip, row
     return False, k + 1
 

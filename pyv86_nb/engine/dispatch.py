@@ -252,7 +252,10 @@ def go(cpu, t, at):
     t.entered += 1
     why = enter(t.enter, t.state_at, at, t.state_at + B.TLB + cpu.tlb_at, at if t.native else peek(at, 8))
     if cpu.kind:
-        cpu.cf, cpu.carries, cpu.result = F.put_off(cpu.kind_a, cpu.kind_b, cpu.kind)
+        if cpu.kind >= F.SHL:
+            cpu.cf, cpu.carries, cpu.result = F.put_off_shift(cpu.kind_a, cpu.kind_b, cpu.kind)
+        else:
+            cpu.cf, cpu.carries, cpu.result = F.put_off(cpu.kind_a, cpu.kind_b, cpu.kind)
         cpu.kind = 0
     return why
 

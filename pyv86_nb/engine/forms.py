@@ -8,7 +8,7 @@ from . import state as S
 from .access import misaligned
 from .emit import PARAMETERS, PINNED, REG, TAIL, Emit
 from .emit_vector import VECTORS, WIDE
-from .isa import alu, steps, x87
+from .isa import alu, shift, steps, x87
 from .isa import flags as F
 from .isa.opcodes import OPCODES
 from .isa.rows import Row, parse
@@ -19,6 +19,7 @@ from .records import EXITS, HOLES
 from .val import Val
 
 PUT_OFF, CARRY_ONLY = 2, 3
+SHIFTS = {shift.shl: F.SHL, shift.shr: F.SHR, shift.sar: F.SAR}
 FUSED_CC = (2, 3, 4, 5, 6, 7, 8, 9, 12, 13, 14, 15)
 WORD_REGISTERS = {f"{n}v": S.SELECTORS + i for i, n in enumerate(("ES", "CS", "SS", "DS", "FS", "GS"))}
 
@@ -75,7 +76,7 @@ def wanted_flags(row):
     if row.step is not steps.ordinary or row.writes == "none":
         return (int(row.writes != "none"),)
     out = 0, 1
-    if row.meaning in (alu.add, alu.sub, alu.and_, alu.or_, alu.xor):
+    if row.meaning in (alu.add, alu.sub, alu.and_, alu.or_, alu.xor) or row.meaning in SHIFTS:
         out += (PUT_OFF,)
     if row.meaning in (alu.add, alu.sub, alu.adc, alu.sbb):
         out += (CARRY_ONLY,)
@@ -118,6 +119,8 @@ def forms(row):
             if row.step is steps.loop:
                 ccs = (parse(row.encoding).opcode % 16,)
             for fl, cc, second in product(wanted_flags(row), ccs, (16, 32)):
+                if fl == PUT_OFF and row.meaning in SHIFTS and s != "i":
+                    continue                            # a count in CL may be 0, and leaves flags then
                 if row.stack:
                     yield Form(row, w, d, s, fl, cc, stack=second)
                 elif row.step is steps.loop:
@@ -148,7 +151,7 @@ def traced_form(f, mode, ra="t"):
         m.leave("exit_python")
     elif f.flags == PUT_OFF:
         a, b, r = steps.ordinary(m, replace(f, flags=0))
-        put_off = {alu.sub: (a, b, f.w), alu.add: (r, b, f.w + F.SUM)}
+        put_off = {alu.sub: (a, b, f.w), alu.add: (r, b, f.w + F.SUM)} | {meaning: (a, b, f.w + kind) for meaning, kind in SHIFTS.items()}
         m.put_off(*put_off.get(f.row.meaning, (r, 0, f.w)))                # of a logical operation: as if compared with 0
         m.next()
     elif f.flags == CARRY_ONLY:
@@ -195,11 +198,25 @@ def swap_halves(m):
     m.next()
 
 
+def what_was_put_off(m):
+    return (m.ir.load(32, m.ir.at("%s", S.offset(n))) for n in ("kind", "kind_a", "kind_b"))
+
+
 def settle(m):
     """The flags that have been put off, if they have."""
     before = m.flags()
-    kind, a, b = (m.ir.load(32, m.ir.at("%s", S.offset(n))) for n in ("kind", "kind_a", "kind_b"))
-    m.set_flags(*m.either(kind != 0, lambda: F.put_off(a, b, kind), lambda: before))
+    kind, a, b = what_was_put_off(m)
+    words = m.either(kind != 0, lambda: F.put_off(a, b, kind), lambda: before)
+    m.set_flags(*m.either(kind >= F.SHL, lambda: F.put_off_shift(a, b, kind), lambda: words))
+    forget(m)
+
+
+def settle_carry(m):
+    """CF alone, for an instruction that writes all others and cannot fault: INC and DEC of a register, ADC and SBB of registers."""
+    before = m.flags()[0]
+    kind, a, b = what_was_put_off(m)
+    quickly = (kind != 0).pick((a < b).pick(1, 0), before)
+    m.set_carry(*m.either(kind >= F.SHL, lambda: F.put_off_shift(a, b, kind)[:1], lambda: [quickly]))
     forget(m)
 
 
@@ -299,7 +316,7 @@ SPECIAL = {
     **{f"pop_segment{w}_{k}": simple_form(steps.pop_segment, w, k) for w in (16, 32) for k in (16, 32)},
     **{f"bit_string{w}_{aw}": partial(bit_string, w=w, aw=aw) for w in (16, 32) for aw in (16, 32)},
     "load_far_pointer": simple_form(steps.load_far_pointer, 16), "cli": simple_form(steps.cli, 32), "sti": simple_form(steps.sti, 32),
-    "swap_halves": swap_halves, "settle": settle, "forget": forget,
+    "swap_halves": swap_halves, "settle": settle, "settle_carry": settle_carry, "forget": forget,
     **{f"{t}_from_{r}": move(t, r) for t in "tu" for r in range(9)}, **{f"{t}_to_{r}": move(t, r, True) for t in "tu" for r in range(9)},
     **{e: cold(e) for e in EXITS}}
 SPECIAL_NAMES = tuple(SPECIAL)

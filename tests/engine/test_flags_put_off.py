@@ -37,7 +37,16 @@ SHOWN_BY_DIVIDE_ERROR = {
     "mov bx, 0\nsub bx, 1\nmov si, bx\nrol si, 4": CF | PF | AF | SF,
     "mov ax, 5\nadd ax, 0xFFFF\nadc bx, 0\nmov bx, 2\nadd bx, 1": PF,
 }
-SHIFTED = {"mov ax, 0x8001\nshl ax, 1": OF | CF, "mov eax, 0x12\nshr eax, 2": CF, "stc\nmov ax, 7\nshl ax, 0": ZF | PF | CF}
+SHIFTED = {
+    "mov ax, 0x8001\nshl ax, 1": OF | CF, "mov eax, 0x12\nshr eax, 2": CF, "stc\nmov ax, 7\nshl ax, 0": ZF | PF | CF,
+    "mov al, 0x40\nshl al, 1": OF | SF, "mov eax, 0xC0000000\nshl eax, 1": CF | SF | PF, "mov ax, 0x8001\nshr ax, 1": CF | OF | PF,
+    "mov al, 0x81\nsar al, 1": CF | SF | PF, "mov eax, 1\nsar eax, 1": CF | ZF | PF, "mov eax, 0xC0000000\nshl eax, 2": CF | ZF | PF,
+    "mov dword ptr [0x500], 0x80000000\nshl dword ptr [0x500], 1": CF | OF | ZF | PF, "mov eax, 0x80000000\nshl eax, 33": CF | OF | ZF | PF,
+}
+CARRIED = {  # what the block before leaves, and one that keeps or takes CF alone
+    "mov al, 3\ncmp al, 5": CF, "mov al, 5\ncmp al, 3": 0, "mov eax, 0xFFFFFFFF\nadd eax, 1": CF, "mov ax, 0x8000\nshl ax, 1": CF, "mov ax, 2\nshr ax, 1": 0,
+    "mov al, 0x81\nsar al, 1": CF, "stc\nmov al, 5\ntest al, al": 0, "stc": CF,
+}
 
 
 def flags_after(tier, body, tail=TAIL):
@@ -74,3 +83,14 @@ def test_two_jumps_behind_one_comparison(tier):
     """JL behind JE: -1 < 1, signed, but above it without a sign."""
     tail = "\nje shown\njb shown\njl 1f\nhlt\n1: mov dx, 0x41\nhlt\nshown: hlt\n"
     assert flags_after(tier, "xor dx, dx\nmov eax, -1\ncmp eax, 1", tail) == 0x41
+
+
+@pytest.mark.parametrize("tier", ["python", "threaded", "native"])
+@pytest.mark.parametrize("before", CARRIED)
+def test_the_carry_alone_comes_from_the_block_before(tier, before):
+    """INC and DEC keep CF and write the rest; ADC and SBB take it.   SDM vol. 2."""
+    carry = CARRIED[before]
+    assert flags_after(tier, before + "\njmp 1f\n1: mov bx, 0x7FFF\ninc bx\nmov si, [0x600]") == carry | OF | SF | AF | PF
+    assert flags_after(tier, before + "\njmp 1f\n1: mov bx, 1\ndec bx\nmov si, [0x600]") == carry | ZF | PF
+    assert flags_after(tier, before + "\njmp 1f\n1: mov ebx, 0xFFFFFFFE\nmov edx, 1\nadc ebx, edx") == (CF | AF | ZF | PF if carry else SF | PF)
+    assert flags_after(tier, before + "\njmp 1f\n1: mov bx, 1\nmov dx, 1\nsbb bx, dx") == (CF | AF | SF | PF if carry else ZF | PF)
