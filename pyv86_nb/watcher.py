@@ -11,8 +11,9 @@ least one of its characters was written after the moment asked about.
 - Blanks match blanks that were never written ("login: "), and a text may run on from the end of a row to the next.
 - A text that has satisfied a call is used up, with everything before it in reading order; what follows it can satisfy the next.
 
-The screen is looked at often after a call and a key, then every few milliseconds of guest time: a text that appears and vanishes in
-between is not seen there, nor a prompt that leaves the screen exactly as it was before.  On COM1 nothing is missed.
+The screen is looked at often after a call and a key and while it changes, then when the VGA says that something was written (runner.py): a
+text that appears and vanishes within half a millisecond of guest time may not be seen there, nor a prompt that leaves the screen exactly as
+it was before.  On COM1 nothing is missed.
 """
 from __future__ import annotations
 

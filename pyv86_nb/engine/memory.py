@@ -113,7 +113,7 @@ class PhysicalMemory:
         """Rows of (offset in the host buffer, bytes), as far as frames follow each other, and what was among them (stretches.py); for writing,
         they are noted as written."""
         regions = np.ascontiguousarray(regions, np.int64).reshape(-1, 2)
-        out = np.empty((rows(len(regions), int(regions[:, 1].sum())), 2), np.int64)
+        out = np.empty((rows(len(regions), int(regions[:, 1].clip(0).sum())), 2), np.int64)
         wires().stretches(regions.ctypes.data, len(regions), self._frames_at[writing], self._flags_at if writing else 0, out.ctypes.data)
         k, seen = out[0].tolist()
         if writing and seen & CODE: self._code_written(regions)
