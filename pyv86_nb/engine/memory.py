@@ -7,6 +7,9 @@
     flags         CODE, DIRTY (state.py);  code_bits: 1024 bits a page, one for each 4 bytes that translated code covers
 
 Frames are checked here against the buffer, once; a frame that is in the tables can be used without a look.
+
+Translated code is remembered by its physical page, so a frame that can be written should show at one page only: code that runs at one
+and is changed through another goes on as it was.  On the board that is so for display memory alone, of which a VBE bank shows a part.
 """
 import mmap
 from collections.abc import Sequence

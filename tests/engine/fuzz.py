@@ -96,7 +96,8 @@ def machines(world, model, tiers):
     for t in tiers:
         m = Machine(t, world, model=model)
         memory = m.p.memory
-        memory.map(0xFFFFF000, 0x1000, RAM - 0x1000, RAM - 0x1000)        # at the end of the 4 GiB, and a ROM, and a hole
+        memory.map(0xFFFFF000, 0x1000, RAM - 0x1000, RAM - 0x1000)        # RAM at the end of the 4 GiB, and only there; a ROM, and a hole
+        memory.unmap(RAM - 0x1000, 0x1000)
         memory.map(0x2E000, 0x1000, 0x2E000, None)
         memory.unmap(0x2F000, 0x1000)
         m.fresh["generation"] = m.cpu.generation
