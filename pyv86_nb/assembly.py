@@ -88,7 +88,7 @@ class Machine:
     def run(self, ticks: int) -> str:
         """A slice.  Answers "" or a reason to stop, as `Stop` names it."""
         why = self.processor.run(ticks)
-        self.noticed = self.put_by() if why == reasons.NOTICED else ""
+        self.noticed = self.lower_notice() if why == reasons.NOTICED else ""
         late = self.processor.now - int(self.board.clock.now)
         if late > 0:
             self.board.advance(late)
@@ -99,7 +99,7 @@ class Machine:
         for chip, _ in self.watchable:
             chip.watched = on
 
-    def put_by(self) -> str:
+    def lower_notice(self) -> str:
         """The pin is lowered; who had raised it."""
         who = [name for chip, name in self.watchable if chip.NOTICE]
         for chip, _ in self.watchable:

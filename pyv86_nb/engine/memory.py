@@ -20,8 +20,6 @@ from . import state as S
 from .bus import wires
 from .stretches import CODE, HOLES, PAGE, PAGES, rows
 
-PAGE_SHIFT = 12
-
 
 class PhysicalMemory:
     """RAM of `ram_bytes`, a store of `store_bytes` behind it, and the map.  All sizes are multiples of 4 KiB."""

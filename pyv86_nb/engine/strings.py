@@ -159,8 +159,8 @@ def reach(cpu, linear, at, most, write, who):
 
 @kernel
 def bulk(cpu, size, moving):
-    """Elements of MOVS or STOS as far as memory is plain, many at a time; whether there were any.  Not those across pages, nor where an
-    element feeds the next."""
+    """Elements of MOVS or STOS as far as memory is plain, many at a time; whether there were any.  Not those across pages, nor where one
+    overlaps the place it is copied to."""
     if cpu.eflags & (F.DF | F.TF):
         return False
     n = room(cpu, S.EDI, size, S.ES, True)
