@@ -7,7 +7,7 @@ from ..devices.virtio_blk import VirtioBlk
 from ..engine import unit
 
 OPTIONAL = (VirtioBlk,)                                  # compiled for all boards: who plugs one in does not wait for the compiler
-BETWEEN = {"read": 0, "write": 1, "pin": 2, "deadline": 0, "memory read": 2, "memory write": 3, "level": 0}
+BETWEEN = {"read": 0, "write": 1, "pin": 2, "deadline": 0, "memory read": 2, "memory write": 3, "level": 0, "sheet": 2}
 
 
 def hot(board):
@@ -18,7 +18,11 @@ def hot(board):
     entries = board.doors[1:] + [(f, chip, "level") for f, chip in levels.values()]
     entries += [e for chip in OPTIONAL for e in kernels_of(chip)]
     hot_ones = {_name(*e): (e[0], _kind(e[1]).dtype, BETWEEN[e[2]]) for e in entries if hasattr(e[0], "kernel")}
+    hot_ones |= {_name(f, chip, "sheet"): (f, dtype, BETWEEN["sheet"])
+                 for chip in (*board.family(), *OPTIONAL) for f, dtype in chip.SHEETS.values()}
     at = unit.addresses(hot_ones)
+    for chip in board.family():
+        for n, sheet in chip.sheets.items(): sheet.compiled(at[_name(chip.SHEETS[n][0], chip, "sheet")])
     sample = {number: i for i, number in enumerate(levels, 1)}
     for number, (f, chip) in levels.items():
         pin = board.sampled[number][1]

@@ -4,8 +4,8 @@
                     EOT | reserved | count    bytes, even; 0 is 64 KiB             A region does not cross 64 KiB.
 
 Sectors go between disk and memory as the table says; of one that it names in part the rest waits in the channel's buffer.  Descriptors are
-read up to 128 ahead.  When the table is used up BMISX's active bit falls; when the drive is through it interrupts.  Either may come first: a
-short table leaves the drive waiting, a long one leaves the active bit standing.
+read up to 128 ahead, and a kernel goes through them.  When the table is used up BMISX's active bit falls; when the drive is through it
+interrupts.  Either may come first: a short table leaves the drive waiting, a long one leaves the active bit standing.
 
 A call moves at most 1 MiB and follows at most 512 descriptors; the rest waits for the channel's next deadline, so a guest that lets its
 table run in circles, or to addresses where nothing answers (FFh is read, writes vanish), keeps only its own command busy.
@@ -16,12 +16,30 @@ from __future__ import annotations
 
 import numpy as np
 
+from .chip import kernel
 from .ide_drive import DRDY, DSC, ERR
 from .ide_protocol import ACTIVE, BLOCK_US, BUFFER, DMA_IN, START, TO_MEMORY, after, finish
 
 MOST_BYTES, MOST_DESCRIPTORS, AHEAD = 1 << 20, 512, 128
-DESCRIPTOR = np.dtype("<u4")                             # two: the region, and its bytes with EOT
-EOT, REGION_AND_BYTES = 1 << 31, np.array((0xFFFFFFFE, 0xFFFE))
+LIST = np.dtype([("descriptors", "<i8", (AHEAD,)), ("regions", "i8", (AHEAD, 2)), ("bytes", "i8"), ("region", "i8"), ("left", "i8"),
+                 ("last", "i8")])
+
+
+@kernel
+def read_ahead(list, some, most, now):
+    """The regions, address and bytes, of up to `some` descriptors, as far as the table goes or `most` bytes; answers how many.  Of the
+    last one `left` bytes remain, at `region`."""
+    k = n = at = size = last = 0
+    while k < some and n < most and last == 0:
+        d = int(list.descriptors[k])
+        at, size, last = d & 0xFFFFFFFE, d >> 32 & 0xFFFE, 1 if d < 0 else 0
+        if size == 0: size = 1 << 16
+        list.regions[k, 0], list.regions[k, 1] = at, min(size, most - n)
+        n += size
+        k += 1
+    list.bytes, list.left, list.last = min(n, most), max(n - most, 0), last
+    list.region = at + size - list.left & 0xFFFFFFFF
+    return k
 
 
 def begin(ch, phase: int, now: int) -> None:
@@ -88,27 +106,20 @@ def give(ch, disk, sectors: int, descriptors: int) -> tuple[int, int]:
 
 def follow(ch, most: int, descriptors: int):
     """The next regions of the table for up to `most` bytes, how many those are, how many descriptors were used, and where in the table
-    that ends, for `went`.  A descriptor's address counts within 64 KiB."""
-    region, left, last, at = ch.region, ch.region_left, ch.last_region, ch.descriptor
+    that ends, for `went`.  A descriptor's address counts within 64 KiB.  The regions are good until the next call."""
+    region, left, last, at, ahead = ch.region, ch.region_left, ch.last_region, ch.descriptor, ch.ahead
     n, used = min(left, most), 0
-    found = [np.array([(region, n)])]
+    found = [np.array([(region, n)])] if n or last else []
     region, left = region + n & 0xFFFFFFFF, left - n
     while n < most and not last and used < descriptors:
         some = min(AHEAD, descriptors - used, max((0x10000 - (at & 0xFFFF)) // 8, 1))
-        rows = np.frombuffer(ch.memory.read(at, 8 * some), DESCRIPTOR).astype(np.int64).reshape(-1, 2)
-        marked = rows[:, 1] >= EOT
-        rows &= REGION_AND_BYTES
-        sizes = rows[:, 1]
-        if not sizes.all(): sizes[sizes == 0] = 1 << 16
-        ends = sizes.cumsum()
-        k = min(int(marked.argmax()) + 1 if marked.any() else some, int(ends.searchsorted(most - n)) + 1)
-        end, last = int(ends[k - 1]), int(marked[k - 1])
-        beyond = max(end - (most - n), 0)
-        sizes[k - 1] -= beyond
-        found.append(rows[:k])
-        n, used, at = n + end - beyond, used + k, at & 0xFFFF0000 | at + 8 * k & 0xFFFF
-        region, left = int(rows[k - 1].sum()) & 0xFFFFFFFF, beyond
-    return np.concatenate(found), n, used, (region, left, last, at)
+        if found: found[-1] = found[-1].copy()
+        ahead["descriptors"][:some] = np.frombuffer(ch.memory.read(at, 8 * some), np.int64)
+        k = ahead(some, most - n)
+        found.append(ahead["regions"][:k])
+        n, used, at = n + ahead["bytes"], used + k, at & 0xFFFF0000 | at + 8 * k & 0xFFFF
+        region, left, last = ahead["region"], ahead["left"], ahead["last"]
+    return found[0] if len(found) == 1 else np.concatenate(found), n, used, (region, left, last, at)
 
 
 def went(ch, place: tuple[int, int, int, int]) -> None:

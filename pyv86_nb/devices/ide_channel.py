@@ -117,6 +117,7 @@ class IdeChannel(Chip):
     work = deadline("a command begins, the buffer is to be filled or emptied, DMA goes on")
     ready = deadline("a block is ready; a reset is over")
 
+    SHEETS = {"ahead": (ide_bus_master.read_ahead, ide_bus_master.LIST)}
     BURST = 0, "data", "at", "stop", "phase", DATA_IN, DATA_OUT             # what a string instruction may move at once (chip.py)
 
     def __init__(self, name: str = "ide", fitted: tuple[int, int] = (NO_DRIVE, NO_DRIVE)) -> None:

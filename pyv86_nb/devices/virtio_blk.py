@@ -30,8 +30,6 @@ from .pci import BUS_MASTER, COMMAND, IO, Bar, Header
 QUEUE_SIZE, SECTOR = 256, 512
 ACKNOWLEDGE, DRIVER, DRIVER_OK, FEATURES_OK, NEEDS_RESET = 1, 2, 4, 8, 0x40
 SEG_MAX, RO, BLK_SIZE, FLUSH, ANY_LAYOUT, VERSION_1 = 1 << 2, 1 << 5, 1 << 6, 1 << 9, 1 << 27, 1 << 32
-IN_A_ROW = 1 | np.arange(1, QUEUE_SIZE + 1) << 16       # flags and next of a descriptor that goes on with the one behind it
-ADDRESS_AND_BYTES = np.array((-1, 0xFFFFFFFF))           # of the two words of a descriptor
 ADDRESSES = 1 << 32                                      # the guest's, though descriptors have 64 bits
 NEXT, WRITE = 1, 2                                       # flags of a descriptor
 NO_INTERRUPT = 1                                         # flag of the available ring
@@ -39,6 +37,39 @@ READ_SECTORS, WRITE_SECTORS, DO_FLUSH, GET_ID = 0, 1, 4, 8
 OK, IOERR, UNSUPPORTED = 0, 1, 2
 MOST_REQUESTS, MOST_BYTES, WORK_US = 64, 4 << 20, 5
 COMMON, ISR, DEVICE, NOTIFY = 0x0000, 0x1000, 0x2000, 0x3000
+
+
+CHAIN = np.dtype([("table", "<i8", (QUEUE_SIZE, 2)), ("outs", "i8", (QUEUE_SIZE, 2)), ("ins", "i8", (QUEUE_SIZE, 2)), ("out_rows", "i8"),
+                  ("in_rows", "i8"), ("given", "i8"), ("room", "i8"), ("status", "i8"), ("far", "i8")])
+
+
+@kernel
+def part(chain, i, entries, now):
+    """Part the chain of a table of so many entries, from descriptor i on: regions, address and bytes, that the device reads and that it
+    writes, and of those the last byte, where the status goes.  An address too large for a word is as `far` as any.  False: there is no
+    such chain."""
+    n = outs = ins = given = room = far = last = 0
+    going = True
+    while going:
+        if i >= entries or n == entries: return False
+        address, word = int(chain.table[i, 0]), int(chain.table[i, 1])
+        size, flags, i = word & 0xFFFFFFFF, word >> 32 & 0xFFFF, word >> 48 & 0xFFFF
+        if address >> 62: address = 1 << 62
+        if address + size > ADDRESSES: far = 1
+        if flags & WRITE:
+            chain.ins[ins, 0], chain.ins[ins, 1] = address, size
+            if size: last = ins
+            ins, room = ins + 1, room + size
+        else:
+            chain.outs[outs, 0], chain.outs[outs, 1] = address, size
+            outs, given = outs + 1, given + size
+        n += 1
+        going = flags & NEXT != 0
+    if room:
+        chain.ins[last, 1] -= 1
+        chain.status = chain.ins[last, 0] + chain.ins[last, 1]
+    chain.out_rows, chain.in_rows, chain.given, chain.room, chain.far = outs, ins, given, room, far
+    return True
 
 
 def capability(at: int, after: int, kind: int, offset: int, length: int, *more: int) -> dict[int, tuple[int, int]]:
@@ -93,6 +124,7 @@ class VirtioBlk(Chip):
     done = field(16, "index of the next entry of the used ring")
     work = deadline("the queue is looked at")
     header = HEADER
+    SHEETS = {"chain": (part, CHAIN)}
 
     locals().update(bytewise("legacy", {i: f"legacy register byte {i:02X}h" for i in range(64)}, lambda v, i: v.legacy(i),
                              lambda v, i, value, now: v.set_legacy(i, value, now)))
@@ -223,42 +255,38 @@ class VirtioBlk(Chip):
         """Answer the requests that wait."""
         if not self.queue_enable or not self.status & DRIVER_OK or self.status & NEEDS_RESET or not self.master: return
         served = moved = 0
-        table = np.frombuffer(self.read(self.descriptors, 16 * self.queue_size), "<i8").reshape(-1, 2)
+        seen, done, entries, chain = self.seen, self.done, self.queue_size, self.chain
+        chain["table"][:entries] = np.frombuffer(self.read(self.descriptors, 16 * entries), np.int64).reshape(-1, 2)
         flags, ahead = struct.unpack("<HH", self.read(self.available, 4))
-        if ahead - self.seen & 0xFFFF > self.queue_size: return self.broken()
-        while self.seen != ahead and served < MOST_REQUESTS and moved < MOST_BYTES:
-            head, = struct.unpack("<H", self.read(self.available + 4 + 2 * (self.seen % self.queue_size), 2))
-            chain = follow(table, head)
-            if chain is None: return self.broken()
-            n, size = self.request(chain)
-            self.write(self.used + 4 + 8 * (self.done % self.queue_size), struct.pack("<II", head, n & 0xFFFFFFFF))
-            self.seen, self.done = self.seen + 1 & 0xFFFF, self.done + 1 & 0xFFFF
-            self.write(self.used + 2, struct.pack("<H", self.done))
+        if ahead - seen & 0xFFFF > entries: return self.broken()
+        while seen != ahead and served < MOST_REQUESTS and moved < MOST_BYTES:
+            head, = struct.unpack("<H", self.read(self.available + 4 + 2 * (seen % entries), 2))
+            if not chain(head, entries): return self.broken()
+            n, size = self.request()
+            self.write(self.used + 4 + 8 * (done % entries), struct.pack("<II", head, n & 0xFFFFFFFF))
+            self.seen, self.done = seen, done = seen + 1 & 0xFFFF, done + 1 & 0xFFFF
+            self.write(self.used + 2, struct.pack("<H", done))
             served, moved = served + 1, moved + size
         if served and not flags & NO_INTERRUPT: self.interrupt()
-        if self.seen != ahead: self.work = soon(self, now)
+        if seen != ahead: self.work = soon(self, now)
 
     def broken(self) -> None:
         self.status |= NEEDS_RESET
         self.interrupt()
 
-    def request(self, chain: np.ndarray) -> tuple[int, int]:
-        """Do a request; how many bytes the driver gets, and how many the chain has room for."""
-        ours, places = chain[:, 1] >> 32 & WRITE != 0, regions(chain)
-        n = int(ours.argmax())
-        outs, ins = (places[:n], places[n:]) if ours[n] and ours[n:].all() else (places[~ours], places[ours])
-        given, room = int(outs[:, 1].sum()), int(ins[:, 1].sum())
+    def request(self) -> tuple[int, int]:
+        """Do the request of the chain that was looked through; how many bytes the driver gets, and how many it has room for."""
+        chain = self.chain
+        given, room = chain["given"], chain["room"]
         size = given + room
         if given < 16 or room < 1 or size > 16 * MOST_BYTES: return 0, size               # no header, no place for the status
-        data = memoryview(self.gather(outs))
+        data = memoryview(self.gather(chain["outs"][:chain["out_rows"]]))
         kind, _, sector = struct.unpack("<IIQ", data[:16])
-        last = ins[-1] if ins[-1, 1] else ins[np.flatnonzero(ins[:, 1])[-1]]              # its last byte is for the status
-        last[1] -= 1
         try:
-            n, status = self.perform(kind, sector, data[16:], ins, room - 1)
+            n, status = self.perform(kind, sector, data[16:], chain["ins"][:chain["in_rows"]], room - 1)
         except OSError:                                  # the host cannot read its file, or has no room for what is written
             n, status = 0, IOERR
-        self.write(int(last.sum()), bytes([status]))
+        self.write(chain["status"], bytes([status]))
         return n + 1, size
 
     def perform(self, kind: int, sector: int, data: memoryview, ins: np.ndarray, room: int) -> tuple[int, int]:
@@ -270,13 +298,13 @@ class VirtioBlk(Chip):
         n, rest = divmod(room if kind == READ_SECTORS else len(data), SECTOR)
         if disk is None or rest or sector + n > disk.sectors or kind == WRITE_SECTORS and disk.write_protect: return 0, IOERR
         if kind == WRITE_SECTORS: disk.write(sector, data)
-        elif near(ins): self.memory.receive(ins, lambda buffers: disk.read_into(sector, buffers))
+        elif not self.chain["far"]: self.memory.receive(ins, lambda buffers: disk.read_into(sector, buffers))
         else: self.answer(ins, disk.read(sector, n))
         return room if kind == READ_SECTORS else 0, OK
 
     # MEMORY: of the guest's 64 bits there are 32
     def gather(self, places: np.ndarray) -> bytes:
-        if len(places) > 1 and near(places): return self.memory.gather(places)
+        if len(places) > 1 and not self.chain["far"]: return self.memory.gather(places)
         return b"".join(self.read(address, n) for address, n in places.tolist())
 
     def answer(self, places: np.ndarray, data: bytes) -> int:
@@ -292,31 +320,3 @@ class VirtioBlk(Chip):
 
     def write(self, address: int, data: bytes) -> None:
         if address + len(data) <= ADDRESSES: self.memory.write(address, data)
-
-
-# DESCRIPTORS
-
-def follow(table: np.ndarray, i: int) -> np.ndarray | None:
-    """The descriptors from number i on; None for a chain that cannot be.  They mostly lie in a row: that is looked at first."""
-    links = table[:, 1] >> 32 & 0xFFFFFFFF
-    ends = links & ~WRITE != IN_A_ROW[:len(table)]
-    ends[-1] = True
-    rows, n = [], 0
-    while i < len(table) and n < len(table):
-        last = i + int(ends[i:].argmax())
-        rows.append(table[i:last + 1])
-        n += last + 1 - i
-        link = int(links[last])
-        if not link & NEXT: return (rows[0] if len(rows) == 1 else np.concatenate(rows)) if n <= len(table) else None
-        i = link >> 16
-    return None
-
-
-def regions(chain: np.ndarray) -> np.ndarray:
-    """Rows of address and bytes, which can be changed.  An address that is too large for a word is as far away as any."""
-    out = chain & ADDRESS_AND_BYTES
-    if (far := out[:, 0] >> 62 != 0).any(): out[far, 0] = 1 << 62
-    return out
-
-
-def near(places: np.ndarray) -> bool: return int((places[:, 0] + places[:, 1]).max()) <= ADDRESSES

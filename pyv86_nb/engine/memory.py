@@ -18,7 +18,9 @@ import numpy as np
 
 from . import state as S
 from .bus import wires
-from .stretches import CODE, HOLES, PAGE, PAGES, rows
+from .stretches import CODE, HOLES, PAGE, PAGES
+
+ROOM = 1024                                              # stretches that are looked for at first
 
 
 class PhysicalMemory:
@@ -37,8 +39,8 @@ class PhysicalMemory:
         self.read_frame, self.write_frame = np.zeros(n, np.uint32), np.zeros(n, np.uint32)
         self.region, self.flags = np.zeros(n, np.uint8), np.zeros(n, np.uint8)
         self.code_bits = np.frombuffer(mmap.mmap(-1, 8 * S.CODE_WORDS * n), np.int64)   # pages of it exist once they are written
-        self._host_at, self._flags_at = self.host.ctypes.data, self.flags.ctypes.data    # to ask numpy takes a microsecond
-        self._frames_at = {True: self.write_frame.ctypes.data, False: self.read_frame.ctypes.data}
+        self._tables = np.array([t.ctypes.data for t in (self.host, self.read_frame, self.write_frame, self.flags)])     # stretches.py
+        self._tables_at, self._host_at = self._tables.ctypes.data, int(self._tables[0])  # to ask numpy takes a microsecond
         self.changed = lambda first, last: None                              # told when pages show something else
         self.written = lambda address, n: None                               # told when Python writes
 
@@ -90,35 +92,38 @@ class PhysicalMemory:
 
     def gather(self, regions) -> bytes:
         """The bytes of several physical regions [(address, bytes), ...], one after the other, as `read` finds them."""
-        found, _ = self._stretches(regions, False)
-        return b"".join([self._bytes[at:at + n] if at >= 0 else b"\xFF" * n for at, n in found.tolist()])
+        return b"".join([self._bytes[at - self._host_at:at - self._host_at + n] if at >= 0 else b"\xFF" * n
+                         for at, n in self._stretches(regions, False).rows.tolist()])
 
     def scatter(self, regions, data) -> None:
         """Bytes to several physical regions, as `write` puts them."""
         data, done = memoryview(data if isinstance(data, (bytes, bytearray, memoryview)) else bytes(data)), 0
-        for at, n in self._stretches(regions, True)[0].tolist():
-            if at >= 0: self._bytes[at:at + n] = data[done:done + n]
+        for at, n in self._stretches(regions, True).rows.tolist():
+            if at >= 0: self._bytes[at - self._host_at:at - self._host_at + n] = data[done:done + n]
             done += n
 
     def receive(self, regions, source) -> None:
         """Bytes to several physical regions, from `source`, a function that fills buffers, one after the other: those are guest memory
         itself, without a copy between, if all of it is RAM."""
-        found, seen = self._stretches(regions, True)
-        if seen & HOLES:
-            data = bytearray(int(found[:, 1].sum()))
+        found = self._stretches(regions, True)
+        if found.seen & HOLES:
+            data = bytearray(found.size)
             source([memoryview(data)])
             self.scatter(regions, data)
-        else: source(Buffers(self._bytes, self._host_at, found))
+        else: source(found)
 
-    def _stretches(self, regions, writing) -> tuple[np.ndarray, int]:
-        """Rows of (offset in the host buffer, bytes), as far as frames follow each other, and what was among them (stretches.py); for writing,
-        they are noted as written."""
-        regions = np.ascontiguousarray(regions, np.int64).reshape(-1, 2)
-        out = np.empty((rows(len(regions), int(regions[:, 1].clip(0).sum())), 2), np.int64)
-        wires().stretches(regions.ctypes.data, len(regions), self._frames_at[writing], self._flags_at if writing else 0, out.ctypes.data)
-        k, seen = out[0].tolist()
-        if writing and seen & CODE: self._code_written(regions)
-        return out[1:k + 1], seen
+    def _stretches(self, regions, writing) -> "Stretches":
+        """Where they lie in the host buffer (stretches.py); for writing, they are noted as written."""
+        regions, room = np.ascontiguousarray(regions, np.int64).reshape(-1, 2), ROOM
+        while True:
+            out = np.empty((room, 2), np.int64)
+            out[0, 0], at = room, out.ctypes.data
+            k = wires().stretches(self._tables_at, regions.ctypes.data, len(regions), writing, at)
+            if k >= 0: break
+            room *= 8
+        found = Stretches(self._bytes, self._host_at, out, k, at)
+        if writing and found.seen & CODE: self._code_written(regions)
+        return found
 
     def _code_written(self, regions):
         for address, n in regions.tolist():
@@ -128,15 +133,17 @@ class PhysicalMemory:
                     self.written(first % (PAGE * PAGES), min(at + PAGE, address + n) - first)
 
 
-class Buffers(Sequence):
-    """Stretches of the host buffer, as writable memoryviews; `rows` are their host addresses and bytes, for those who take them whole."""
+class Stretches(Sequence):
+    """Parts of the host buffer, as writable memoryviews.  For those who take them whole: `rows`, their host addresses and bytes, of which
+    the first lies at `rows_at`, and `size`, the bytes of all."""
 
-    def __init__(self, of: memoryview, address: int, places: np.ndarray):
-        self._of, self._places = of, places
-        self.rows = places + (address, 0)
+    def __init__(self, of: memoryview, host_at: int, found: np.ndarray, k: int, at: int):
+        self._of, self._host_at = of, host_at
+        self.rows, self.rows_at = found[1:k + 1], at + found.strides[0]
+        self.size, self.seen = found[0].tolist()
 
-    def __len__(self): return len(self._places)
+    def __len__(self): return len(self.rows)
 
     def __getitem__(self, i):
-        at, n = self._places[i].tolist()
-        return self._of[at:at + n]
+        at, n = self.rows[i].tolist()
+        return self._of[at - self._host_at:at - self._host_at + n]

@@ -61,8 +61,8 @@ class Image:
         return self.data[at:at + n]
 
     def read_into(self, at: int, buffers: Sequence[memoryview]) -> None:
-        """The bytes from `at` on into writable buffers, one after the other; OSError where the host cannot.  Buffers may have `rows`, an
-        array of their addresses and bytes."""
+        """The bytes from `at` on into writable buffers, one after the other; OSError where the host cannot.  Buffers may know
+        their `size` in all, and where their addresses and bytes are listed, `rows_at`."""
         spread(self.read(at, bytes_in(buffers)), buffers)
 
 
@@ -85,9 +85,8 @@ class FileImage(Image):
     def read_into(self, at: int, buffers: Sequence[memoryview]) -> None:
         if not hasattr(os, "preadv"):                    # nor has every host
             return super().read_into(at, buffers)
-        rows = getattr(buffers, "rows", None)
-        if rows is not None and 0 < len(rows) <= MOST_BUFFERS and PREADV:
-            if PREADV(self.file.fileno(), rows.ctypes.data, len(rows), at) == bytes_in(buffers):
+        if (rows_at := getattr(buffers, "rows_at", 0)) and PREADV and 0 < len(buffers) <= MOST_BUFFERS:
+            if PREADV(self.file.fileno(), rows_at, len(buffers), at) == bytes_in(buffers):
                 return None                             # else from the beginning, with looks
         left = list(buffers)
         while left:
@@ -151,8 +150,8 @@ class QcowImage(Image):
 
 def bytes_in(buffers: Sequence[memoryview]) -> int:
     """Of all of them."""
-    rows = getattr(buffers, "rows", None)
-    return sum(map(len, buffers)) if rows is None else int(rows[:, 1].sum())
+    size: int = getattr(buffers, "size", -1)
+    return sum(map(len, buffers)) if size < 0 else size
 
 
 def spread(data: bytes, buffers: Sequence[memoryview]) -> None:

@@ -22,6 +22,8 @@ from pyv86_nb.devices.chip import (
     writes,
 )
 from pyv86_nb.devices.clock import FakeClock, instant, ticks
+from pyv86_nb.devices.ide_channel import IdeChannel
+from pyv86_nb.devices.virtio_blk import VirtioBlk
 from pyv86_nb.engine import bus as B
 
 PORTS = [0x20, 0x21, 0xA0, 0xA1, 0x40, 0x41, 0x42, 0x43, 0x4D0, 0x4D1, 0x61, 0x70, 0x71, 0x92]
@@ -179,3 +181,83 @@ def test_earliest_deadline():
     assert B.earliest(b.bus.address) == -1 and B.next_deadline(b.bus.address) == NEVER
     b.chips["rtc"].alarm, b.chips["kbc"].cable = 30, 20
     assert B.next_deadline(b.bus.address) == 20
+
+
+def descriptors(r, n):
+    """Of virtio: addresses, sizes, flags, the next, of which more or less are anything."""
+    rows, odd = [], r.choice((.01, .1, .3))
+    for i in range(n):
+        bits = r.choice((4, 12, 16, 32, 34, 62, 64))
+        flags = r.choice((1, 3)) if r.random() > odd else r.getrandbits(16)
+        after = i + 1 if r.random() > odd else r.randrange(n + 2)
+        rows.append((r.getrandbits(bits), r.choice((0, 1, 16, 512, 4096, r.getrandbits(32))) | flags << 32 | after << 48))
+    return np.array(rows, np.uint64).view(np.int64)
+
+
+def regions_by_the_manual(descriptors, some, most):
+    """Bus Master IDE Controller 1.0, 1.2: address, count (0: 64 KiB) and EOT, one after the other; (regions, bytes left of the last, EOT)."""
+    out, left, last = [], 0, False
+    for d in descriptors[:some]:
+        if most == 0 or last: break
+        d = int(d) & (1 << 64) - 1
+        size, last = (d >> 32 & 0xFFFE) or 0x10000, bool(d >> 63)
+        out.append([d & 0xFFFFFFFE, min(size, most)])
+        most, left = most - out[-1][1], size - out[-1][1]
+    return out, left, last
+
+
+def test_a_table_of_descriptors_followed_by_python_and_by_jitted_code():
+    slow, fast, r = IdeChannel().ahead, at_pc().chips["ide0"].ahead, random.Random(1)
+    lengths = set()
+    for _ in range(2000):
+        last = r.choice((.001, .03))
+        table = np.array([r.getrandbits(63) | (r.random() < last) << 63 for _ in range(128)], np.uint64).view(np.int64)
+        if r.random() < .5: table &= ~(0xFC00 << 32)                          # small ones, so that there are many
+        some, most = r.randrange(1, 129), r.choice((1, 512, 65536, 1 << 20, r.randrange(1, 1 << 20)))
+        for sheet in (slow, fast): sheet["descriptors"][:] = table
+        k = slow(some, most)
+        lengths.add(k)
+        assert fast(some, most) == k
+        for n in ("bytes", "region", "left", "last"): assert slow[n] == fast[n], n
+        regions, left, last = regions_by_the_manual(table, some, most)
+        for sheet in (slow, fast): assert sheet["regions"][:k].tolist() == regions
+        assert (slow["bytes"], slow["left"], slow["last"]) == (sum(n for _, n in regions), left, last)
+        assert slow["region"] == (sum(regions[-1]) & 0xFFFFFFFF)
+    assert {1, 2, 3, 20, 128} <= lengths
+
+
+def chain_by_the_manual(table, i):
+    """VIRTIO 1.0, 2.4.5: the descriptors from number i on, as (address, length, device-writable); None for a loop or one off the table."""
+    out = []
+    while True:
+        if i >= len(table) or len(out) == len(table): return None
+        address, word = (int(v) & (1 << 64) - 1 for v in table[i])
+        out.append((address, word & 0xFFFFFFFF, word >> 33 & 1))
+        if not word >> 32 & 1: return out
+        i = word >> 48
+
+
+def test_a_chain_of_descriptors_followed_by_python_and_by_jitted_code():
+    slow, fast, r = VirtioBlk().chain, at_pc(virtio=1).chips["virtio0"].chain, random.Random(2)
+    lengths = set()
+    for _ in range(2000):
+        entries = 1 << r.randrange(9)
+        table, i = descriptors(r, entries), r.randrange(entries + entries // 8 + 1)
+        for sheet in (slow, fast): sheet["table"][:entries] = table
+        chain, found = chain_by_the_manual(table, i), slow(i, entries)
+        assert bool(found) == bool(fast(i, entries)) == (chain is not None)
+        if chain is None: continue
+        lengths.add(len(chain))
+        near = [(min(a, 1 << 62), n) for a, n, _ in chain]
+        writable = [c[2] for c in chain]
+        outs, ins = ([list(c) for c, w in zip(near, writable, strict=True) if w == side] for side in (0, 1))
+        room = sum(n for _, n in ins)
+        if room:
+            last = max(k for k, (_, n) in enumerate(ins) if n)
+            ins[last][1] -= 1
+        for sheet in (slow, fast):
+            assert (sheet["given"], sheet["room"]) == (sum(n for _, n in outs), room)
+            assert sheet["outs"][:sheet["out_rows"]].tolist() == outs and sheet["ins"][:sheet["in_rows"]].tolist() == ins
+            assert sheet["far"] == any(a + n > 1 << 32 for a, n in near)
+            if room: assert sheet["status"] == sum(ins[last])
+    assert {1, 2, 3, 10} <= lengths and max(lengths) > 40

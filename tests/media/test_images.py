@@ -127,8 +127,10 @@ def test_cds():
 
 class Listed(list):
     """Buffers that tell their addresses and sizes, as those of guest memory do."""
-    @property
-    def rows(self): return np.array([(np.frombuffer(b, np.uint8).ctypes.data, len(b)) for b in self], np.int64).reshape(-1, 2)
+    def __init__(self, buffers):
+        super().__init__(buffers)
+        self.rows = np.array([(np.frombuffer(b, np.uint8).ctypes.data, len(b)) for b in self], np.int64).reshape(-1, 2)
+        self.rows_at, self.size = self.rows.ctypes.data, sum(map(len, self))
 
 
 @pytest.mark.parametrize("kind", [list, Listed])
