@@ -114,6 +114,9 @@ class Machine:
             self.board.reset()
         self.processor.reset(init=not whole)
 
+    def press_power_button(self) -> None:
+        for level in (1, 0): self.board.chips["pm"].pins.PWRBTN.set(level)
+
     @property
     def halted(self) -> bool:
         """In HLT, and nothing asks yet: no instruction is retired before the next deadline."""

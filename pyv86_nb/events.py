@@ -79,9 +79,12 @@ class Events:
     def rate(self, ips: int) -> None:
         self.vm._runner.set_rate(ips)
 
+    def power_button(self) -> None:
+        self.vm._machine.press_power_button()
+
     def reset(self) -> None:
         self.vm._runner.pending_reset = ""
         self.vm._machine.reset()
 
     KNOWN = ("key_down", "key_up", "release_all", "mouse", "button", "paste", "movements", "scancodes", "insert", "eject", "serial", "rate",
-             "reset")
+             "power_button", "reset")

@@ -158,6 +158,13 @@ class VM:
         self._post("reset")
         self._settle_inputs()
 
+    def power_button(self) -> None:
+        """The power button, pressed and let go.  What follows is the guest's to do, if it has enabled ACPI's event (82371AB, PM1_STS bit 8);
+        it is not held long enough to switch anything off by itself."""
+        self._check_open()
+        self._post("power_button")
+        self._settle_inputs()
+
     def close(self) -> None:
         """Stop for good.  Every later call raises RuntimeError; closing twice does nothing."""
         if self._closed:

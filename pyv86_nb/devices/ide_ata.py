@@ -17,7 +17,7 @@ from __future__ import annotations
 import struct
 
 from . import ide_bus_master
-from .ide_drive import ABRT, DRDY, DSC, ERR, IDNF, LBA
+from .ide_drive import ABRT, DF, DRDY, DSC, ERR, IDNF, LBA, UNC
 from .ide_protocol import BUFFER, COMMAND, DATA_IN, DATA_OUT, DMA_IN, DMA_OUT, SECTOR, finish, present
 
 MULTIPLE = 16                                            # most sectors in a block
@@ -133,6 +133,13 @@ def empty(ch, disk) -> None:
     if ch.left: ask(ch)
     elif ch.fault: refuse(ch, ch.fault)
     else: finish(ch, GOOD, 0)
+
+
+def failed(ch, d) -> None:
+    """The medium could not be read or written: UNC, or a device fault, and the address of the first sector that it was about."""
+    reading = ch.phase in (DATA_IN, DMA_IN)
+    put_address(d, ch.lba if reading else ch.lba - ch.filled // SECTOR, ch.command in LONG_ADDRESS)
+    finish(ch, GOOD | ERR | (0 if reading else DF), UNC if reading else ABRT)
 
 
 def verify(ch, d, op: int) -> None:

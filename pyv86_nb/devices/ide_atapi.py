@@ -115,7 +115,7 @@ def fill(ch, d, disk) -> None:
     present(ch)
 
 
-def unreadable(ch, d) -> None: check(ch, d, MEDIUM_ERROR, UNREADABLE)
+def failed(ch, d) -> None: check(ch, d, MEDIUM_ERROR, UNREADABLE)
 
 
 def capacity(ch, d, disk, cdb, now): answer(ch, struct.pack(">II", d.capacity - 1, CD_SECTOR), 8, now)

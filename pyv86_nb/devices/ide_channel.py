@@ -20,7 +20,7 @@ from __future__ import annotations
 
 from . import ide_ata, ide_atapi, ide_bus_master
 from .chip import NEVER, Chip, buffer, bytewise, deadline, field, keep, kernel, parts, pin_out, reads, writes
-from .ide_drive import ABRT, ATAPI, BSY, DEV, DF, DRDY, DSC, ERR, NO_DRIVE, UNC, IdeDrive
+from .ide_drive import ATAPI, BSY, DEV, DRDY, DSC, NO_DRIVE, IdeDrive
 from .ide_protocol import (
     ACTIVE,
     BLOCK_US,
@@ -250,9 +250,7 @@ class IdeChannel(Chip):
             elif d.kind == ATAPI: ide_atapi.act(self, d, disk, now)
             else: ide_ata.act(self, d, disk, now)
         except OSError:                                  # the host cannot read its file, or has no room for what is written
-            reading = self.phase in (DATA_IN, DMA_IN)
-            if d.kind == ATAPI: ide_atapi.unreadable(self, d)
-            else: finish(self, DRDY | DSC | ERR | (0 if reading else DF), UNC if reading else ABRT)
+            (ide_atapi if d.kind == ATAPI else ide_ata).failed(self, d)
 
     # THE DATA PORT
     @reads(0, "Data", size=2)

@@ -71,9 +71,8 @@ def test_the_power_button_is_heard(files, seabios):
         assert vm.run(until="/ # ", timeout=400).reason == "until"
         vm.serial[0].write(b"insmod /button; expr 6 '*' 7\n")               # the kernel's driver of the button is a module
         assert vm.run(until="42\r", timeout=60).reason == "until"
-        vm.devices["pm"].pins.PWRBTN.set(1)
+        vm.power_button()
         vm.run(seconds=0.1)
-        vm.devices["pm"].pins.PWRBTN.set(0)
         vm.serial[0].write(b"grep acpi /proc/interrupts\n")
         vm.run(until="fasteoi   acpi\r", timeout=60)
         assert re.search(r"9: +1 +IO-APIC +9-fasteoi +acpi", vm.serial[0].text), vm.serial[0].text[-300:]

@@ -6,6 +6,7 @@ import time
 import pytest
 
 from pyv86_nb import VM
+from pyv86_nb.media.disk import Disk
 
 pytestmark = [pytest.mark.boot, pytest.mark.slow]
 
@@ -121,3 +122,37 @@ def test_what_another_serial_line_says(linux):
         assert vm.run(until="BACK AGAIN", timeout=60).reason == "until", vm.serial[0].text[-500:]
         assert vm.run(until=str(77 * n), timeout=60).reason == "until"
         assert f"to COM{n + 1}" in vm.serial[n].text
+
+
+@pytest.mark.parametrize("way, reason", [("kbd", "reset"), ("pci", "reset"), ("bios", "reset"), ("triple", "triple-fault")])
+def test_every_way_that_linux_knows_to_reboot(linux, way, reason):
+    """By the 8042, CF9h, the firmware's entry FFFF:0 and a triple fault.  The machine stops, and boots again when it is run again."""
+    vm = linux("initrd-busybox.cpio.gz", f"{SERIAL} reboot={way}")
+    assert vm.run(until="/ # ", timeout=120).reason == "until"
+    vm.serial[0].write(b"reboot -f\n")
+    stop = vm.run(timeout=60)
+    assert stop.reason == reason, stop
+    vm.serial[0].read()
+    stop = vm.run(until="/ # ", timeout=120)
+    if way == "kbd" and stop.reason == "reset": stop = vm.run(until="/ # ", timeout=120)     # SeaBIOS makes a hard reset of an INIT (CF9h)
+    assert stop.reason == "until"
+    assert "Linux version" in vm.serial[0].read().decode()
+
+
+@pytest.mark.parametrize("bus, device", [("ide", "sda"), ("virtio", "vda")])
+def test_a_full_layer_of_changes(linux, bus, device):
+    """Linux hears of an error at the first sector that found no room, and goes on; the host is told once, in a sentence."""
+    disk = Disk(bytes(4 << 20), bus=bus, room="1M")
+    vm = linux("initrd-busybox.cpio.gz", hda=disk)
+    assert vm.run(until="/ # ", timeout=120).reason == "until"
+    with pytest.warns(RuntimeWarning, match=r"the layer of changes .* is full \(1,048,576 bytes\).*room=") as told:
+        vm.serial[0].write(f"seq 1 999999 | dd of=/dev/{device} bs=64k count=32 iflag=fullblock oflag=direct; expr 6 '*' 7\n".encode())
+        assert vm.run(until="42\r", timeout=120).reason == "until"
+    assert len(told) == 1
+    said = vm.serial[0].text
+    assert f"error writing '/dev/{device}'" in said and "16+0 records out" in said
+    assert re.search(rf"I/O error, dev {device}, sector 2048 ", said), said[-3000:]
+    numbers = "".join(f"{n}\n" for n in range(1, 300_000)).encode()[:1 << 20]
+    assert disk.read(0, 2048) == numbers and not any(disk.read(2048, 6144))
+    vm.serial[0].write(f"dd if=/dev/zero of=/dev/{device} bs=4k count=256 oflag=direct && expr 7 '*' 7\n".encode())
+    assert vm.run(until="49\r", timeout=120).reason == "until", "there is room where something was written already"

@@ -207,6 +207,8 @@ def test_a_protected_and_a_full_disk():
     d = Driver(m); d.lba(0, 1); assert d.write_sectors(0x30, b"x" * 512) == 0x50
     with pytest.warns(RuntimeWarning, match="layer of changes.*full.*room="):
         d.lba(50, 1); assert d.write_sectors(0x30, b"y" * 512) & 0x21 == 0x21, "device fault"
+    assert m.read(0x1F3) == 50, "the address of the sector"
+    d.lba(6, 4); s, _ = d.dma(0xCA, [(0x20000, 2048)], False); assert s & 0x21 == 0x21 and m.read(0x1F3) == 6
     d.lba(50, 1); assert d.read_sectors(0x20, 1) == (bytes(512), 0x50)
     d.lba(1, 1); assert d.write_sectors(0x30, b"z" * 512) == 0x50, "where there is room already"
 
@@ -215,8 +217,11 @@ def test_an_image_that_shrinks_is_an_uncorrectable_error(tmp_path):
     (tmp_path / "d.img").write_bytes(image())
     m = Ours(Disk(tmp_path / "d.img"))
     (tmp_path / "d.img").write_bytes(b"x" * 512)
-    d = Driver(m); d.lba(100, 1)
-    assert d.read_sectors(0x20, 1)[1] & 1 and m.read(0x1F1) == 0x40
+    d = Driver(m); d.lba(100, 3)
+    assert d.read_sectors(0x20, 3)[1] & 1 and m.read(0x1F1) == 0x40 and m.read(0x1F3) == 100, "the first that could not be read"
+    for op, long in ((0xC8, False), (0x25, True)):
+        d.lba(70, 5, long); s, _ = d.dma(op, [(0x20000, 2560)], True)
+        assert s & 1 and m.read(0x1F1) == 0x40 and m.read(0x1F3) == 70
 
 
 def test_two_drives_hear_each_other():
