@@ -508,12 +508,19 @@ def bucket(physical, eip, mode):
 
 @kernel
 def find(t, physical, eip, mode):
-    """The living block of this key, or 0."""
-    b = num(t.buckets[bucket(physical, eip, mode)])
+    """The living block of this key, or 0.  Tombstones on the way are taken out: a program that goes on changing its code leaves many."""
+    h = bucket(physical, eip, mode)
+    b, before = num(t.buckets[h]), 0
     while b:
         k = t.blocks[b]
-        if k.physical == physical and k.eip == eip and k.mode == mode and k.alive:
-            return b
+        if k.alive:
+            if k.physical == physical and k.eip == eip and k.mode == mode:
+                return b
+            before = b
+        elif before:
+            t.blocks[before].chain = k.chain
+        else:
+            t.buckets[h] = k.chain
         b = num(k.chain)
     return 0
 

@@ -44,3 +44,35 @@ def test_a_page_table_that_is_run(tier):
     m.start(bytes(memory), [DATA + 0x100, 0, 0, 0, 0x22800, 0, 0x3C010, 0], at - 4, 2)
     why, regs, *_ = m.run()
     assert (why, regs[0], m.ram[at], m.p.instructions) == ("halt", DATA + 0x105, 0x63, 6)
+
+
+WRITTEN_OFTEN = """
+        xor     eax, eax
+        mov     ecx, 3000
+again:  mov     [patched + 1], cl                       # the operand of the next block's first instruction, as GRUB calls the BIOS
+        jmp     patched
+patched:
+        mov     dl, 0
+        movzx   edx, dl
+        add     eax, edx
+        dec     cx
+        jnz     again
+        hlt
+"""
+
+
+@pytest.mark.parametrize("tier", ["native", "threaded", "python"])
+def test_blocks_that_are_made_anew_leave_nothing_to_walk_through(tier):
+    with VM(memory="1M", bare="real", tier=tier) as vm:
+        vm.load(0x1000, demo.assemble(WRITTEN_OFTEN, 0x1000, bits=16), entry=0x1000)
+        assert vm.run(instructions=100_000).reason == "halted"
+        assert vm.regs.eax == sum(n & 255 for n in range(1, 3001))
+        if tier == "python": return                      # which keeps no code
+        t = vm._machine.processor._code[0]
+        assert t["dropped"] >= 2999
+
+        def tombstones(b):
+            n = 0
+            while b: n, b = n + (not t["blocks"]["alive"][b]), t["blocks"]["chain"][b]
+            return n
+        assert max(tombstones(b) for b in t["buckets"] if b) < 10
