@@ -19,6 +19,7 @@ from .emit import (
     FIXED_T,
     FIXED_U,
     INDEX_HOST,
+    LEAVES_SOME,
     OPERANDS,
     OWN_SHIFT,
     PUTS_OFF,
@@ -70,6 +71,7 @@ LOAD_FAR, CLI, STI = (SPECIAL_NAMES.index(n) for n in ("load_far_pointer", "cli"
 BIT_STRING = SPECIAL_NAMES.index("bit_string16_16")                       # then 16_32, 32_16, 32_32
 MOV_SEGMENT_KERNEL, POP_SEGMENT_KERNEL, LOAD_FAR_KERNEL, CLI_KERNEL, STI_KERNEL = (
     KERNELS.index(n) + 1 for n in ("mov_segment", "pop_segment", "load_far_pointer", "cli", "sti"))
+SOME, ALL = 1, 2                                         # put off
 PUSHF_ROW, = (i for i, r in enumerate(OPCODES) if r.name == "pushf")
 
 
@@ -331,7 +333,7 @@ def plan_block(cpu, t, n, eip, after_last):
     t.tlb_base = TLB + (mode >> S.WHO_SHIFT & 3) * HALF
     k = put(t, 0, t.special[HEAD], t.d[0], n + 1, n, 0, 0, 0)
     i, ended = 0, False
-    open_, begun = True, k                              # whether flags may have been put off; where an instruction begins
+    open_, begun = ALL, k                               # what flags may have been put off; where an instruction begins
     while i < n:
         open_, k = settled(t, begun, k, open_, i - 1)
         begun = k
@@ -427,26 +429,29 @@ def plan_block(cpu, t, n, eip, after_last):
 @kernel
 def settled(t, begun, k, open_, i):
     """Before an instruction that asks for flags, those put off are made up for; behind one that sets them, forgotten.
-    Answers whether some may be put off behind it, and how many handlers there are.  `open_`: the same, before it.  i: the instruction's number."""
+    Answers what may be put off behind it, and how many handlers there are: ALL of them, or SOME, those that nobody asks for (live_flags.py).
+    `open_`: the same, before it.  i: the instruction's number."""
     what = 0
     for j in range(begun, k):
         what |= t.moves[t.plan[j].sid]
-    if what & (ASKS_FLAGS | SETS_FLAGS) == 0 or not open_:
-        return open_ or what & PUTS_OFF != 0, k
-    if what & ASKS_FLAGS == 0:                          # behind it, for it may fault
-        return False, put_one(t, k, t.special[FORGET], t.d[0], 0, 0, 0, 0, 0)
-    for j in range(k, begun, -1):
-        t.plan[j] = t.plan[j - 1]
-        if t.plan[j].local:
-            t.plan[j].local += 1
-    d = t.d[i]
-    r = t.rows[d[D.ROW]]
-    carry_only = r[D.USES] == 1 and d[D.MEM] == 0 and r[D.FAULTS] == 0
-    q = t.plan[begun]
-    left, eip, row = q.left, q.eip, q.row
-    put_one(t, begun, t.special[SETTLE_CARRY if carry_only else SETTLE], t.d[0], left, 0, 0, 0, 0)
-    q.eip, q.row = eip, row
-    return False, k + 1
+    if what & ASKS_FLAGS and open_ == ALL:
+        for j in range(k, begun, -1):
+            t.plan[j] = t.plan[j - 1]
+            if t.plan[j].local:
+                t.plan[j].local += 1
+        d = t.d[i]
+        r = t.rows[d[D.ROW]]
+        carry_only = r[D.USES] == 1 and d[D.MEM] == 0 and r[D.FAULTS] == 0
+        q = t.plan[begun]
+        left, eip, row = q.left, q.eip, q.row
+        put_one(t, begun, t.special[SETTLE_CARRY if carry_only else SETTLE], t.d[0], left, 0, 0, 0, 0)
+        q.eip, q.row = eip, row
+        open_, k = 0, k + 1
+    if what & PUTS_OFF:
+        return SOME if what & LEAVES_SOME else ALL, k
+    if what & SETS_FLAGS and open_:                     # behind it, for it may fault
+        return 0, put_one(t, k, t.special[FORGET], t.d[0], 0, 0, 0, 0, 0)
+    return open_, k
 
 
 @kernel

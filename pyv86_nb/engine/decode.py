@@ -114,7 +114,7 @@ def tables(where):
             sid.append(mine.ravel())
             sid_size += mine.size
             continue
-        mine = np.full((3, 7, 7, 4, 2, 16 if rows[i, HAS_CC] or r.ends == "indirect" or rows[i, LOOP] else 1), -1, np.int16)
+        mine = np.full((3, 7, 7, 5, 2, 16 if rows[i, HAS_CC] or r.ends == "indirect" or rows[i, LOOP] else 1), -1, np.int16)
         for f in FM.forms(r):
             flags = int(f.flags) if r.step is steps.ordinary and r.writes != "none" else slice(None)
             second = int(f.stack == 32) if r.stack else int(f.aw == 32) if rows[i, LOOP] else slice(None)
@@ -328,5 +328,5 @@ def handler_of(sid, d, r, flags, cc):
     if r[WIDE]:
         return sid[r[SID_AT] + 8 * d[DK] + d[SK]]
     second = d[STACKED] if r[STACK] else d[AW] if r[LOOP] else 0
-    at = ((((d[WI] * 7 + d[DK]) * 7 + d[SK]) * 4 + flags) * 2 + second) * r[SID_CC] + cc
+    at = ((((d[WI] * 7 + d[DK]) * 7 + d[SK]) * 5 + flags) * 2 + second) * r[SID_CC] + cc
     return sid[r[SID_AT] + at]

@@ -20,7 +20,7 @@ from .emit_x87 import X87
 from .isa.steps import Operands, merge
 from .lanes_llvm import IS_X86
 from .records import OFF, RECORD
-from .val import Text, Val
+from .val import Bounded, Text, Val
 
 LIKELY = "!prof !0"
 TAIL = "!0 = !{!\"branch_weights\", i32 100000, i32 1}\n"
@@ -38,7 +38,7 @@ USES_T, USES_U = RA_TO_T | T_TO_RA, RA_TO_U | RB_TO_U | U_TO_RA | U_TO_RB
 OPERANDS = USES_T | USES_U | RB_IN_X
 WRITES_SHIFT, OWN_SHIFT = 8, 16
 FIXED_T, FIXED_U = 1 << 24, 1 << 25
-SETS_FLAGS, ASKS_FLAGS, PUTS_OFF = 1 << 27, 1 << 28, 1 << 29
+SETS_FLAGS, ASKS_FLAGS, PUTS_OFF, LEAVES_SOME = 1 << 27, 1 << 28, 1 << 29, 1 << 30
 INDEX, INDEX_HOST = S.EBX, 15                            # whose register holds the index of an address
 REG = S.offset("reg")
 ST, ST_SHIFT = S.offset("st"), S.REAL.itemsize.bit_length() - 1
@@ -52,7 +52,7 @@ class Emit(Operands, Vectors, X87):
     def __init__(self, mode, ra="t"):
         self.mode, self.ir, self.hosts_x87 = mode, Text(), mode == "native" and IS_X86
         self.pending, self.labels, self.holes, self.t_word = [], 0, {}, None
-        self.checked, self.sets_flags, self.puts_off, self.flag_words = False, False, False, []
+        self.checked, self.sets_flags, self.puts_off, self.leaves_some, self.flag_words = False, False, False, False, []
         self.vectors, self.files = [f"%v{i}" for i in range(VECTORS)], {}
         self.registers, self.temporaries = [f"%r{i}" for i in range(8)], {"t": "%t", "u": "%u", "x": f"%r{INDEX}"}
         self.keeps = False                               # both temporaries are somebody else's
@@ -160,6 +160,7 @@ class Emit(Operands, Vectors, X87):
         if "rb" in self.written:
             bits |= U_TO_RB
         bits |= self.sets_flags * SETS_FLAGS | self.asks_flags() * ASKS_FLAGS | self.puts_off * PUTS_OFF
+        bits |= self.leaves_some * LEAVES_SOME
         return bits | sum(1 << i for i in range(8) if self.registers[i] != f"%r{i}") << WRITES_SHIFT
 
     def load_base(self, selector):
@@ -269,6 +270,19 @@ class Emit(Operands, Vectors, X87):
         self.puts_off = True
         for o, v in (("kind", kind), ("kind_a", a), ("kind_b", b)):
             self.ir.store(32, v, self.ir.at("%s", S.offset(o)))
+
+    def leave_some(self, cf, result):
+        """Of flags that are put off, the two words that cost next to nothing."""
+        self.leaves_some = True
+        for o, v in (("cf", cf), ("result", result)):
+            self.ir.store(32, v, self.ir.at("%s", S.offset(o)))
+
+    def count(self, f, b):
+        """An immediate one has five bits (live_flags.py), which LLVM cannot know."""
+        if f.src != "i":
+            return b
+        text = self.ir.name('call i64 asm "movl $$imm, ${0:k}", "=r"()') if self.mode == "native" else b.text
+        return Bounded(text, self.ir, 31)
 
     def shift_count(self, f, count):
         """An immediate one is not 0: the plan takes the handler without flags for that."""

@@ -18,7 +18,8 @@ from .lanes_llvm import DECLARATIONS, WideVal
 from .records import EXITS, HOLES
 from .val import Val
 
-PUT_OFF, CARRY_ONLY = 2, 3
+PUT_OFF, CARRY_ONLY, SHORT = 2, 3, 4
+SUMS = alu.add, alu.sub, alu.adc, alu.sbb
 SHIFTS = {shift.shl: F.SHL, shift.shr: F.SHR, shift.sar: F.SAR}
 FUSED_CC = (2, 3, 4, 5, 6, 7, 8, 9, 12, 13, 14, 15)
 WORD_REGISTERS = {f"{n}v": S.SELECTORS + i for i, n in enumerate(("ES", "CS", "SS", "DS", "FS", "GS"))}
@@ -30,7 +31,7 @@ class Form:
     w: int
     dst: str = "-"
     src: str = "-"
-    flags: int = 0                # whether they are wanted: 0, 1, PUT_OFF, or CARRY_ONLY
+    flags: int = 0                # whether they are wanted, and how: live_flags.py
     cc: int = 0
     stack: int = 32               # width of the stack pointer
     aw: int = 32                  # width of the count register
@@ -75,12 +76,9 @@ def wanted_flags(row):
     """The ways in which a row can leave flags."""
     if row.step is not steps.ordinary or row.writes == "none":
         return (int(row.writes != "none"),)
-    out = 0, 1
-    if row.meaning in (alu.add, alu.sub, alu.and_, alu.or_, alu.xor) or row.meaning in SHIFTS:
-        out += (PUT_OFF,)
-    if row.meaning in (alu.add, alu.sub, alu.adc, alu.sbb):
-        out += (CARRY_ONLY,)
-    return out
+    if row.meaning in SUMS:
+        return 0, 1, PUT_OFF, CARRY_ONLY, SHORT
+    return (0, 1, PUT_OFF) if row.meaning in (alu.and_, alu.or_, alu.xor) or row.meaning in SHIFTS else (0, 1)
 
 
 def widths(row):
@@ -149,10 +147,17 @@ def traced_form(f, mode, ra="t"):
     m.files = dict(zip(("ra", "rb"), map(register_bits, f.row.operands), strict=False)) if f.row.bits else {}
     if not m.can(f.row):
         m.leave("exit_python")
-    elif f.flags == PUT_OFF:
+    elif f.flags in (PUT_OFF, SHORT):
+        meaning, carry = f.row.meaning, m.flags()[0] & 1
         a, b, r = steps.ordinary(m, replace(f, flags=0))
-        put_off = {alu.sub: (a, b, f.w), alu.add: (r, b, f.w + F.SUM)} | {meaning: (a, b, f.w + kind) for meaning, kind in SHIFTS.items()}
-        m.put_off(*put_off.get(f.row.meaning, (r, 0, f.w)))                # of a logical operation: as if compared with 0
+        taken = carry * F.WITH_CARRY
+        put_off = {alu.sub: (a, b, f.w), alu.add: (r, b, f.w + F.SUM), alu.sbb: (a, b, taken + f.w), alu.adc: (r, b, taken + (f.w + F.SUM))}
+        put_off |= {each: (a, b, f.w + kind) for each, kind in SHIFTS.items()}
+        words = put_off.get(meaning, (r, 0, f.w))        # of a logical operation: as if compared with 0
+        m.put_off(*words)
+        if f.flags == SHORT:
+            cf, _, result = F.put_off(*words)
+            m.leave_some(cf, result)
         m.next()
     elif f.flags == CARRY_ONLY:
         carry = m.flags()[0] & 1
@@ -215,7 +220,7 @@ def settle_carry(m):
     """CF alone, for an instruction that writes all others and cannot fault: INC and DEC of a register, ADC and SBB of registers."""
     before = m.flags()[0]
     kind, a, b = what_was_put_off(m)
-    quickly = (kind != 0).pick((a < b).pick(1, 0), before)
+    quickly = (kind != 0).pick((a < b + (kind >> 7 & 1)).pick(1, 0), before)
     m.set_carry(*m.either(kind >= F.SHL, lambda: F.put_off_shift(a, b, kind)[:1], lambda: [quickly]))
     forget(m)
 

@@ -61,6 +61,18 @@ class Val:
     __hash__ = None
 
 
+class Bounded(Val):
+    """A number up to `most`, a power of two less one: whoever cuts it to that has it already."""
+    __slots__ = ("most",)
+
+    def __init__(self, text, ir, most):
+        super().__init__(text, ir)
+        self.most = most
+
+    def __and__(self, o): return self if isinstance(o, int) and o & self.most == self.most else super().__and__(o)
+    __hash__ = None
+
+
 class Text:
     """LLVM text of one function body."""
 
