@@ -265,11 +265,11 @@ class Emit(Operands, Vectors, X87):
         self.sets_flags = True
         self.ir.store(32, cf, self.ir.at("%s", S.offset("cf")))
 
-    def put_off(self, a, b, kind):
-        """The flags, for whoever asks: F.put_off."""
+    def put_off(self, a, b, kind, computed=False):
+        """The flags, for whoever asks: F.put_off.  Of a number that is computed here the whole word is stored: LLVM cuts it once then, not twice."""
         self.puts_off = True
-        for o, v in (("kind", kind), ("kind_a", a), ("kind_b", b)):
-            self.ir.store(32, v, self.ir.at("%s", S.offset(o)))
+        for o, v, w in (("kind", kind, 32), ("kind_a", a, 64 if computed else 32), ("kind_b", b, 32)):
+            self.ir.store(w, v, self.ir.at("%s", S.offset(o)))
 
     def leave_some(self, cf, result):
         """Of flags that are put off, the two words that cost next to nothing."""

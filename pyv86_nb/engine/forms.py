@@ -154,7 +154,7 @@ def traced_form(f, mode, ra="t"):
         put_off = {alu.sub: (a, b, f.w), alu.add: (r, b, f.w + F.SUM), alu.sbb: (a, b, taken + f.w), alu.adc: (r, b, taken + (f.w + F.SUM))}
         put_off |= {each: (a, b, f.w + kind) for each, kind in SHIFTS.items()}
         words = put_off.get(meaning, (r, 0, f.w))        # of a logical operation: as if compared with 0
-        m.put_off(*words)
+        m.put_off(*words, computed=words[0] is r)
         if f.flags == SHORT:
             cf, _, result = F.put_off(*words)
             m.leave_some(cf, result)
