@@ -20,6 +20,7 @@ DEAD = b"\x39\xc0"                                       # CMP EAX, EAX: the fla
 SHOWN = b"\x50\x58" + DEAD                               # PUSH EAX, POP EAX: only a fault would show them
 READ = b"\x9f" + DEAD                                    # LAHF
 CARRIED = b"\x14\x00" + DEAD                             # ADC AL, 0: no more than the carry is
+SHORT = b"\x50\x58\x0f\x92\xc0" + DEAD                 # PUSH, POP, SETB AL: the carry, and a fault would show the others
 # what the second report leaves out: no handlers of a row.  The stubs are how handlers leave; there is no scale in 16-bit addresses (SDM
 # vol. 2, table 2-1), and no instruction writes a word of the state by way of a temporary but those with handlers of their own
 NO_ROW = {n for n in FM.SPECIAL if n.startswith("exit_") or n[-6:-1] in ("ea16_",) and n[-1] in "123"} | {"t_to_8", "u_to_8"}
@@ -84,7 +85,7 @@ def test_every_handler(tier):
             case = E.attempt(rng, row, form)
             second = case.world.eip + len(case.code)
             jumps = bool(fused[id(row)]) and rng.random() < .9
-            case.code += bytes([0x70 + rng.choice(FM.FUSED_CC), 0x20]) if jumps else rng.choice((READ, DEAD, SHOWN, CARRIED))
+            case.code += bytes([0x70 + rng.choice(FM.FUSED_CC), 0x20]) if jumps else rng.choice((READ, DEAD, SHOWN, CARRIED, SHORT))
             m, memory = machines[case.world.name], E.fill(rng, case, row)
             if not E.completed(run(m, case, memory, E.ticks_of(row)), row, form):
                 continue                                 # it may not have reached the end of its handler
