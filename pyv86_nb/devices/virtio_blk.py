@@ -255,7 +255,7 @@ class VirtioBlk(Chip):
         """Answer the requests that wait."""
         if not self.queue_enable or not self.status & DRIVER_OK or self.status & NEEDS_RESET or not self.master: return
         served = moved = 0
-        seen, done, entries, chain = self.seen, self.done, self.queue_size, self.chain
+        seen, done, entries, chain = self.seen, self.done, min(self.queue_size, QUEUE_SIZE), self.chain
         chain["table"][:entries] = np.frombuffer(self.read(self.descriptors, 16 * entries), np.int64).reshape(-1, 2)
         flags, ahead = struct.unpack("<HH", self.read(self.available, 4))
         if ahead - seen & 0xFFFF > entries: return self.broken()
