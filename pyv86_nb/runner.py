@@ -191,8 +191,8 @@ class Runner:
             budget = self.budget(now, min(ends), goal)
             stop = self.slice(budget)
             if stop is not None:                         # a guest may print its last words and halt
-                last_words = stop.reason == "halted" and goal.text is not None
-                return self.stop_here("until") if last_words and self.watcher.found(goal.text, goal.since, machine.now) else stop
+                said = stop.reason == "halted" and goal.text is not None and self.watcher.found(goal.text, goal.since, machine.now)
+                return self.stop_here("until") if said else stop
             if machine.noticed:
                 soon = SETTLING if machine.noticed == "screen" else LONGEST_LOOK
                 next_look = min(next_look, machine.now + int(soon * machine.ips))
