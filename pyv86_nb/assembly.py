@@ -30,6 +30,7 @@ from .options import Options
 KEYS_IN_FLIGHT = 4                                       # typed text waits while more codes than this are on their way
 NOTHING = np.zeros((0, 0), np.uint16)
 SERIAL_LINES = 4
+PATIENCE = 0.02                                          # host seconds that chips may work in Python before a slice ends
 NO_FIRMWARE = b"\xff" * 0x10000                          # what a socket without a ROM answers
 DRIVES = {1: "360K", 2: "1.2M", 3: "720K", 4: "1.44M", 5: "2.88M"}
 FLOPPIES, CD = 2, 6                                      # drives by number: fda, fdb, hda ... hdd, cdrom (drives.py)
@@ -283,6 +284,7 @@ def assemble(o: Options, disks: list[Any]) -> Machine:
                   disks=[hard_disk.geometry(d) if on(d, "ide") else None for d in hard], boot=o.boot, rtc_start=start, bios=bios,
                   vga_bios=vga_bios, local_apic="apic" in offered(o.cpu, True), kernel=kernel, clock=Clock(ips=o.ticks_per_second))
     processor = Processor(memory, tier, board, model=o.cpu, apic=True, seed=o.seed)
+    processor.patience = PATIENCE
     if o.bare:
         (processor.flat if o.bare == "flat" else processor.real)()
     machine = Machine(memory, board, processor)

@@ -182,11 +182,11 @@ def stamp(path: Path) -> tuple[int, int]:
 def open_image(source: str | os.PathLike[str] | bytes | bytearray | memoryview) -> Image:
     """The image of a path or of bytes.  Raises as `Disk` does."""
     if isinstance(source, (bytes, bytearray, memoryview)):
-        data, name = bytes(source), f"of {len(source):,} bytes in memory"
+        data, name = bytes(source), f"{len(source):,} bytes in memory"
         if what := container(data):
-            raise ValueError(f"the disk image {name} is {what}; {REMEDY}")
+            raise ValueError(f"the disk image of {name} is {what}; {REMEDY}")
         if data.startswith(QCOW):
-            raise ValueError(f"the disk image {name} is a qcow2, which is read from a file; give its path")
+            raise ValueError(f"the disk image of {name} is a qcow2, which is read from a file; give its path")
         return unpacked(opener, io.BytesIO(data), name) if (opener := packing(data)) else Image(data, name)
     if not isinstance(source, (str, os.PathLike)):
         raise TypeError(f"a disk image is a path, bytes or a bytearray, not {type(source).__name__}")
