@@ -89,10 +89,21 @@ class Machine:
         """A slice.  Answers "" or a reason to stop, as `Stop` names it."""
         why = self.processor.run(ticks)
         self.noticed = self.lower_notice() if why == reasons.NOTICED else ""
+        if why == reasons.HALTED:
+            self.finish_sending()
         late = self.processor.now - int(self.board.clock.now)
         if late > 0:
             self.board.advance(late)
         return "" if why in (reasons.BUDGET, reasons.NOTICED) else reasons.NAMES[why]
+
+    def finish_sending(self) -> None:
+        """Nothing wakes the processor again; what it has given to its serial lines goes out all the same."""
+        uarts = [u for n in range(SERIAL_LINES) if (u := self.uart(n)) is not None]
+        while ends := [int(u.goes) for u in uarts if u.shifting]:
+            wait = max(min(ends) - int(self.board.clock.now), 0)
+            self.board.advance(wait)
+            self.processor.cpu.extra += wait
+            self.processor.now += wait
 
     def watch(self, on: bool) -> None:
         """End the slice in which the text screen or COM1 changes; once, then `noticed` says which of them it was."""

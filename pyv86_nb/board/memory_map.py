@@ -67,11 +67,12 @@ class MemoryMap:
         wanted = {**self.moving(), **self.fixed()}
         for base, piece in self.mapped.items():
             if wanted.get(base) != piece: self.memory.unmap(base, piece[0])
-        # a piece that was unmapped may have lain over one that stays: those are applied again
-        gone = [(b, b + p[0]) for b, p in self.mapped.items() if wanted.get(b) != p]
+        # a piece that goes may have lain over one that stays, and one that comes is under those behind it: these are applied again
+        moved = [(b, b + p[0]) for b, p in self.mapped.items() if wanted.get(b) != p]
         for base, piece in wanted.items():
             end = base + piece[0]
-            if self.mapped.get(base) == piece and not any(a < end and base < z for a, z in gone): continue
+            if self.mapped.get(base) == piece and not any(a < end and base < z for a, z in moved): continue
+            moved.append((base, end))
             length, kind, read, write = piece
             if kind == "device": self.memory.device(base, length, read)
             else: self.memory.map(base, length, read, write)
