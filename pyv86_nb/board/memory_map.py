@@ -10,6 +10,7 @@
 The store behind RAM holds BIOS, VGA BIOS and framebuffer in this order.  `remap` applies what differs from the last time, so that code
 translated elsewhere stays.  A base address that lies on RAM or on the BIOS is not mapped: RAM wins, as in the bridge.
 """
+from ..devices.fw_cfg import RAM, RESERVED
 from ..devices.vga import WINDOW, WINDOW_BYTES
 
 MIB = 1 << 20
@@ -24,6 +25,13 @@ def store_bytes(bios, vga=None) -> int:
 
 
 def pages(n): return n + 4095 & ~4095
+
+
+def memory_rows(ram_bytes):
+    """What the firmware is told of memory, as e820 rows.  Programs that know only the present FADT (ACPI 6.5, 5.2.9: 276 bytes) read that many
+    of SeaBIOS's, which has 116 and would be the last thing in memory: behind it they are to find zeros, not the all ones of an empty bus."""
+    behind = 4096 if ram_bytes > MIB else 0
+    return [(0, ram_bytes - behind, RAM)] + ([(ram_bytes - behind, behind, RESERVED)] if behind else [])
 
 
 class MemoryMap:
