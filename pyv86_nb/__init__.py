@@ -8,12 +8,13 @@
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from .media.disk import Disk
     from .snapshot import Snapshot
     from .stop import Stop
     from .vm import VM
 
-__all__ = ["VM", "Snapshot", "Stop"]
-_HOMES = {"VM": "vm", "Snapshot": "snapshot", "Stop": "stop"}
+__all__ = ["VM", "Disk", "Snapshot", "Stop"]
+_HOMES = {"VM": "vm", "Disk": "media.disk", "Snapshot": "snapshot", "Stop": "stop"}
 
 
 def __getattr__(name: str) -> Any:

@@ -30,6 +30,7 @@ from .options import Options
 KEYS_IN_FLIGHT = 4                                       # typed text waits while more codes than this are on their way
 NOTHING = np.zeros((0, 0), np.uint16)
 SERIAL_LINES = 4
+PATIENCE = 0.02                                          # host seconds that chips may work in Python before a slice ends
 NO_FIRMWARE = b"\xff" * 0x10000                          # what a socket without a ROM answers
 DRIVES = {1: "360K", 2: "1.2M", 3: "720K", 4: "1.44M", 5: "2.88M"}
 FLOPPIES, CD = 2, 6                                      # drives by number: fda, fdb, hda ... hdd, cdrom (drives.py)
@@ -89,10 +90,21 @@ class Machine:
         """A slice.  Answers "" or a reason to stop, as `Stop` names it."""
         why = self.processor.run(ticks)
         self.noticed = self.lower_notice() if why == reasons.NOTICED else ""
+        if why == reasons.HALTED:
+            self.finish_sending()
         late = self.processor.now - int(self.board.clock.now)
         if late > 0:
             self.board.advance(late)
         return "" if why in (reasons.BUDGET, reasons.NOTICED) else reasons.NAMES[why]
+
+    def finish_sending(self) -> None:
+        """Nothing wakes the processor again; what it has given to its serial lines goes out all the same."""
+        uarts = [u for n in range(SERIAL_LINES) if (u := self.uart(n)) is not None]
+        while ends := [int(u.goes) for u in uarts if u.shifting]:
+            wait = max(min(ends) - int(self.board.clock.now), 0)
+            self.board.advance(wait)
+            self.processor.cpu.extra += wait
+            self.processor.now += wait
 
     def watch(self, on: bool) -> None:
         """End the slice in which the text screen or COM1 changes; once, then `noticed` says which of them it was."""
@@ -272,6 +284,7 @@ def assemble(o: Options, disks: list[Any]) -> Machine:
                   disks=[hard_disk.geometry(d) if on(d, "ide") else None for d in hard], boot=o.boot, rtc_start=start, bios=bios,
                   vga_bios=vga_bios, local_apic="apic" in offered(o.cpu, True), kernel=kernel, clock=Clock(ips=o.ticks_per_second))
     processor = Processor(memory, tier, board, model=o.cpu, apic=True, seed=o.seed)
+    processor.patience = PATIENCE
     if o.bare:
         (processor.flat if o.bare == "flat" else processor.real)()
     machine = Machine(memory, board, processor)

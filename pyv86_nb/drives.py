@@ -17,6 +17,8 @@ NAMES = (*FLOPPIES, *HARD_DISKS, CD)
 class Drive:
     """One drive of the machine."""
 
+    REMEDY = "put one in with vm.{}.insert(path)"
+
     def __init__(self, vm: VM, name: str, number: int) -> None:
         self._vm, self.name, self.number = vm, name, number
         self.source = ""                                 # what the medium was made from, for the repr
@@ -52,7 +54,7 @@ class Drive:
         with self._vm._at_rest() as machine:
             disk = machine.disk(self.number)
             if disk is None:
-                raise ValueError(f"there is no disk in {self.name}; put one in with vm.{self.name}.insert(path)")
+                raise ValueError(f"there is no disk in {self.name}; {self.REMEDY.format(self.name)}")
             return disk.save(path)
 
     def __repr__(self) -> str:
@@ -66,6 +68,8 @@ class CdDrive(Drive):
 
 class HardDisk(Drive):
     """A hard disk: built in, so it is neither inserted nor ejected."""
+
+    REMEDY = "make a VM with {}="
 
     def insert(self, given: Any) -> None:
         self._vm._check_open()

@@ -9,6 +9,7 @@ import difflib
 import math
 import os
 import re
+import stat
 from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import Any
@@ -189,7 +190,7 @@ def source(name: str, given: Any) -> Any:
         return sized(name, bytes(given), "the bytes given")
     if not isinstance(given, (str, os.PathLike)):
         raise TypeError(f"{name}= takes a path or bytes, not {type(given).__name__}")
-    if name.endswith("bios") and isinstance(given, str) and os.sep not in given and not os.path.exists(given):
+    if name.endswith("bios") and isinstance(given, str) and os.sep not in given and not (given and os.path.exists(given)):
         if given == "seabios":
             return given
         raise FileNotFoundError(f"{name}={given!r} is neither a firmware known by that word (\"seabios\") nor an existing file")
@@ -198,12 +199,25 @@ def source(name: str, given: Any) -> Any:
 
 def file(name: str, given: str | os.PathLike[str]) -> Path:
     """The path of a readable file that is not empty."""
-    path = Path(given).expanduser()
-    if path.is_dir():
-        raise ValueError(f"{name}={str(given)!r} is a directory; give the path of an image file")
-    if not path.exists():
-        raise FileNotFoundError(f"{name}={str(given)!r} does not exist (looked in {path.absolute().parent}); give the path of an image file")
-    if not path.stat().st_size:
+    what = f"{name}={str(given)!r:.200}"
+    if not os.fspath(given):
+        raise ValueError(f"{what} is an empty text; give the path of an image file, or leave {name}= out")
+    path = Path(os.path.expanduser(os.fsdecode(given)))  # which leaves a ~ of nobody as it is
+    if "\0" in str(path):
+        raise ValueError(f"{what} holds a zero character, which no path has; give the path of an image file")
+    try:
+        mode = path.stat().st_mode
+        if stat.S_ISDIR(mode):
+            raise ValueError(f"{what} is a directory; give the path of an image file")
+        if not stat.S_ISREG(mode) and not stat.S_ISBLK(mode):
+            raise ValueError(f"{what} is neither a file nor a disk of the host; give the path of an image file")
+        with open(path, "rb") as f:
+            size = f.seek(0, os.SEEK_END)
+    except (FileNotFoundError, NotADirectoryError):
+        raise FileNotFoundError(f"{what} does not exist (looked in {path.absolute().parent}); give the path of an image file") from None
+    except OSError as e:
+        raise ValueError(f"{what} cannot be opened ({e.strerror}); give the path of an image file that can be read") from None
+    if not size:
         raise ValueError(f"{name}= is empty ({given} has 0 bytes); give an image with something in it")
     return path
 

@@ -190,8 +190,9 @@ class Runner:
             ends += [t for t in (goal.tick, self.traces._next_tick) if t is not None]
             budget = self.budget(now, min(ends), goal)
             stop = self.slice(budget)
-            if stop is not None:
-                return stop
+            if stop is not None:                         # a guest may print its last words and halt
+                said = stop.reason == "halted" and goal.text is not None and self.watcher.found(goal.text, goal.since, machine.now)
+                return self.stop_here("until") if said else stop
             if machine.noticed:
                 soon = SETTLING if machine.noticed == "screen" else LONGEST_LOOK
                 next_look = min(next_look, machine.now + int(soon * machine.ips))

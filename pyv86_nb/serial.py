@@ -38,6 +38,8 @@ class Port:
         """Send bytes to the guest.  Each goes when the UART's receiver has room for it, so none is lost."""
         if isinstance(data, str):
             raise TypeError("vm.serial[n].write takes bytes, not a str; write b\"...\" or encode it")
+        if not isinstance(data, (bytes, bytearray, memoryview)):
+            raise TypeError(f"vm.serial[n].write takes bytes, not {data!r:.60}")
         raw = bytes(data)
         self._vm._check_open()
         if self._vm._machine.uart(self.number) is None:

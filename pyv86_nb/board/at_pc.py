@@ -11,7 +11,7 @@ from ..devices.coprocessor_error import CoprocessorError
 from ..devices.debug_ports import DebugPorts
 from ..devices.dma_8237 import Channel, Dma8237
 from ..devices.fdc_82077 import Fdc82077
-from ..devices.fw_cfg import RAM, FwCfg, e820
+from ..devices.fw_cfg import FwCfg, e820
 from ..devices.ide_channel import IdeChannel
 from ..devices.ide_drive import ATAPI, NO_DRIVE
 from ..devices.ide_piix3 import BMIBA, Piix3Ide
@@ -30,7 +30,7 @@ from .backplane import Backplane
 from .boot_order import bootorder
 from .cpu_socket import LOOKED_AT, CpuSocket
 from .hot import hot
-from .memory_map import MemoryMap
+from .memory_map import MemoryMap, memory_rows
 
 VIRTIO = 4                                               # PCI device number of the first virtio disk
 START = datetime.datetime(2000, 1, 1)
@@ -141,7 +141,7 @@ def at_pc(memory: Any = None, *, fda: str | None = "1.44M", fdb: str | None = No
     ide0   = b.plug(           primary := IdeChannel("ide0", ide[:2]))
     ide1   = b.plug(           secondary := IdeChannel("ide1", ide[2:]))
     b.plug(storage := Piix3Ide("ide"))                   # ports of both channels: place_ide
-    told = {"etc/e820": e820([(0, ram_bytes, RAM)]), "bootorder": bootorder(boot, ide, range(VIRTIO, VIRTIO + virtio)),
+    told = {"etc/e820": e820(memory_rows(ram_bytes)), "bootorder": bootorder(boot, ide, range(VIRTIO, VIRTIO + virtio)),
             **(files or {}), **(kernel.files() if kernel else {})}
     b.at(0x510,                FwCfg("fw_cfg", ram_bytes, 1, told, kernel.items() if kernel else None, memory))
     b.at(0x80, debug := DebugPorts("debug"), "post")     # over a page register that belongs to no channel

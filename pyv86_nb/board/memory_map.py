@@ -10,6 +10,7 @@
 The store behind RAM holds BIOS, VGA BIOS and framebuffer in this order.  `remap` applies what differs from the last time, so that code
 translated elsewhere stays.  A base address that lies on RAM or on the BIOS is not mapped: RAM wins, as in the bridge.
 """
+from ..devices.fw_cfg import RAM, RESERVED
 from ..devices.vga import WINDOW, WINDOW_BYTES
 
 MIB = 1 << 20
@@ -24,6 +25,13 @@ def store_bytes(bios, vga=None) -> int:
 
 
 def pages(n): return n + 4095 & ~4095
+
+
+def memory_rows(ram_bytes):
+    """What the firmware is told of memory, as e820 rows.  Programs that know only the present FADT (ACPI 6.5, 5.2.9: 276 bytes) read that many
+    of SeaBIOS's, which has 116 and would be the last thing in memory: behind it they are to find zeros, not the all ones of an empty bus."""
+    behind = 4096 if ram_bytes > MIB else 0
+    return [(0, ram_bytes - behind, RAM)] + ([(ram_bytes - behind, behind, RESERVED)] if behind else [])
 
 
 class MemoryMap:
@@ -59,11 +67,12 @@ class MemoryMap:
         wanted = {**self.moving(), **self.fixed()}
         for base, piece in self.mapped.items():
             if wanted.get(base) != piece: self.memory.unmap(base, piece[0])
-        # a piece that was unmapped may have lain over one that stays: those are applied again
-        gone = [(b, b + p[0]) for b, p in self.mapped.items() if wanted.get(b) != p]
+        # a piece that goes may have lain over one that stays, and one that comes is under those behind it: these are applied again
+        moved = [(b, b + p[0]) for b, p in self.mapped.items() if wanted.get(b) != p]
         for base, piece in wanted.items():
             end = base + piece[0]
-            if self.mapped.get(base) == piece and not any(a < end and base < z for a, z in gone): continue
+            if self.mapped.get(base) == piece and not any(a < end and base < z for a, z in moved): continue
+            moved.append((base, end))
             length, kind, read, write = piece
             if kind == "device": self.memory.device(base, length, read)
             else: self.memory.map(base, length, read, write)

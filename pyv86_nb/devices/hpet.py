@@ -7,7 +7,8 @@
     PIT OUT0 --+                        LEG_RT joins timer 0 to IRQ0 and timer 1 to IRQ8 in place of PIT and RTC;
     RTC IRQ  --+--> IRQ0, IRQ8          without it a timer goes to the I/O APIC's input that its route says (16-23)
 
-A comparator's match is a deadline; the counter is a function of time.  Registers are 32 bits at a time (64 are two).
+An edge is a rise that lasts half the way to the next match, or until the timer is written: an 8259 takes a request that is gone before INTA
+for noise.   A comparator's match is a deadline; the counter is a function of time.  Registers are 32 bits at a time (64 are two).
 
 Not emulated: bits 62 and 63 of counter and comparators, interrupts as messages (FSB), a comparator that is read between two matches of a timer
 whose interrupt is off.
@@ -32,7 +33,7 @@ class Comparator(Chip):
     period = field(63, "what a periodic timer adds to it")
     out = field(1, "interrupt output")
     match = field(63, "tick of the next match", NEVER)
-    fall = field(63, "tick at which an edge's pulse ends", NEVER)
+    fall = field(63, "tick at which the output that gave an edge is low again", NEVER)
 
 
 class Route(Chip):
@@ -77,6 +78,11 @@ def drive(h):
 
 
 @kernel
+def lower(t):
+    t.out, t.fall = 0, NEVER
+
+
+@kernel
 def matched(h, n, now):
     t = h.timer[n]
     if t.config & PERIODIC and t.period:
@@ -85,7 +91,7 @@ def matched(h, n, now):
     arm(h, n, now, 0)
     t.out = 1
     if t.config & LEVEL: h.status |= 1 << n
-    else: t.fall = now + 1
+    else: t.fall = now + max((t.match - now) // 2, 1) if t.match < NEVER else NEVER
 
 
 @kernel
@@ -117,7 +123,7 @@ def write_timer(h, n, at, v, now):
     if at == 0x00:
         t.config = t.config & ~WRITABLE | v & WRITABLE
         if t.config & INT_ENB == 0 or t.config & LEVEL == 0: h.status &= ~(1 << n)
-        if t.config & INT_ENB == 0: t.out = 0
+        if t.config & INT_ENB == 0 or t.config & LEVEL == 0: lower(t)
         if t.config & MODE32: t.value, t.period = t.value & 0xFFFFFFFF, t.period & 0xFFFFFFFF
         arm(h, n, now, 0)
     elif at == 0x08 or at == 0x0C and t.config & MODE32 == 0:
@@ -125,6 +131,7 @@ def write_timer(h, n, at, v, now):
         if t.config & PERIODIC: t.period = half(t.period, at & 4, v)
         if t.config & PERIODIC == 0 or t.config & VAL_SET or at == 0x0C: t.value = half(t.value, at & 4, v)
         if at == 0x08: t.config &= ~VAL_SET
+        if t.config & LEVEL == 0: lower(t)
         arm(h, n, now, 1)
 
 
@@ -176,7 +183,7 @@ class Hpet(Chip):
     def fell_due(h, now):
         for n in range(TIMERS):
             t = h.timer[n]
-            if t.fall <= now: t.out, t.fall = 0, NEVER
+            if t.fall <= now: lower(t)
             if t.match <= now: matched(h, n, now)
         wait(h)
         drive(h)

@@ -8,7 +8,8 @@
     picture line y begins at byte (Y + y) * pitch + X * bytes of the framebuffer
 
 The framebuffer (PCI base address 0 of the VGA) is plain memory that the board owns and maps; `framebuffer` is its view, and REMAP
-tells that the 64 KiB at A0000 now show a bank of it, or the planes again.  With 4 bpp the planes stay, and the CRT controller is set for them.
+tells that the 64 KiB at A0000 now show a bank of it, or the planes again.  With 4 bpp the planes stay, and the CRT controller is set for them:
+a picture of as many lines as 64 KiB a plane hold, 512 of 1024 dots.
 
 Not emulated: the first 256 KiB of the framebuffer are not the planes (they are in the Bochs and QEMU cards), virtual height is read only,
 display timing of VBE modes (retrace bits go on as the CRT controller has it), the DDC registers, base address 2.
@@ -18,6 +19,7 @@ from .chip import Chip, field, reads, writes
 ENABLED, GETCAPS, DAC_8BIT, LFB, NOCLEARMEM = 1, 2, 0x20, 0x40, 0x80
 ID, XRES, YRES, BPP, ENABLE, BANK, VIRT_WIDTH, VIRT_HEIGHT, X_OFFSET, Y_OFFSET, MEMORY_64K = range(11)
 MAX_X, MAX_Y, MAX_BPP = 2560, 1600, 32
+PLANAR = 2048, 1024, 4080                                # width, height, virtual width that the CRT controller's registers can hold
 
 
 class Vbe(Chip):
@@ -38,6 +40,10 @@ class Vbe(Chip):
         """Bytes from one line to the next; with 4 bpp, in each plane."""
         return self.virt_width // 8 if self.bpp == 4 else self.virt_width * (self.bpp + 7 >> 3)
 
+    def room(self):
+        """How many lines the memory holds."""
+        return (0x10000 if self.bpp == 4 else self.vram_bytes) // self.pitch()
+
     def linear(self):
         """Whether the picture comes from the framebuffer and not from the planes."""
         return bool(self.enable & ENABLED) and self.bpp != 4
@@ -46,10 +52,11 @@ class Vbe(Chip):
         """Give the registers of an enabled mode values that can be shown; the API asks for no error report."""
         if not self.enable & ENABLED: return
         if self.bpp not in (4, 8, 15, 16, 24, 32): self.bpp = 8
-        self.xres = min(max(self.xres & ~7, 8), MAX_X)
-        self.virt_width = max(self.virt_width & ~7, self.xres)
-        room = (0x10000 if self.bpp == 4 else self.vram_bytes) // self.pitch()
-        self.yres = min(max(self.yres, 1), MAX_Y, room)
+        most_x, most_y, most_virtual = PLANAR if self.bpp == 4 else (MAX_X, MAX_Y, 0xFFF8)
+        self.xres = min(max(self.xres & ~7, 8), most_x)
+        self.virt_width = min(max(self.virt_width & ~7, self.xres), most_virtual)
+        room = self.room()
+        self.yres = min(max(self.yres, 1), most_y, room)
         self.x_offset = min(self.x_offset, self.virt_width - self.xres)
         self.y_offset = min(self.y_offset, room - self.yres)
         if self.bpp == 4: self.set_planes()
@@ -75,7 +82,7 @@ class Vbe(Chip):
     def get_vbe(self, now):
         i = self.vbe_index
         if i in (XRES, YRES, BPP) and self.enable & GETCAPS: return (MAX_X, MAX_Y, MAX_BPP)[i - XRES]
-        if i == VIRT_HEIGHT: return min(self.vram_bytes // self.pitch(), 0xFFFF) if self.enable & ENABLED else 0
+        if i == VIRT_HEIGHT: return min(self.room(), 0xFFFF) if self.enable & ENABLED else 0
         if i == MEMORY_64K: return self.vram_bytes >> 16
         name = REGISTERS.get(i)
         return getattr(self, name) if name else 0

@@ -7,6 +7,7 @@
 import ctypes
 import mmap
 import os
+from time import perf_counter
 
 import llvmlite.binding as llvm
 import numpy as np
@@ -212,9 +213,11 @@ class Processor:
 
     # RUNNING
 
+    patience = float("inf")                              # host seconds; when a run ends early for the host's sake the guest does not notice
+
     def run(self, ticks: int) -> int:
-        """At most `ticks` ticks; the reason it stopped."""
-        cpu, done = self.cpu, self.now + ticks
+        """At most `ticks` ticks, and fewer when what Python has to do takes longer than `patience`; the reason it stopped."""
+        cpu, done, patient_until = self.cpu, self.now + ticks, perf_counter() + self.patience
         cpu.target = done
         cpu.attention = 1
         while True:
@@ -232,6 +235,8 @@ class Processor:
             else:
                 return why
             cpu.attention = 1
+            if perf_counter() >= patient_until:          # a guest's one OUT may move 64 MiB
+                return reasons.BUDGET
 
     @property
     def now(self) -> int:

@@ -155,9 +155,11 @@ class Disk:
         Raises ValueError for a directory, FileNotFoundError when there is no such directory to put it in, OSError when the
         host has no room for it; nothing is left behind then.
         """
+        if not isinstance(path, (str, os.PathLike)):
+            raise TypeError(f"a disk is saved to a path, not to {path!r:.60}; give the path of a file")
         target = Path(path).expanduser()
         if target.is_dir():
-            raise ValueError(f"{os.fspath(path)} is a directory; give the path of a file to save the disk to")
+            raise ValueError(f"{os.fspath(path)!r} is a directory; give the path of a file to save the disk to")
         if not target.absolute().parent.is_dir():
             raise FileNotFoundError(f"there is no directory {target.absolute().parent}; make it, or save elsewhere")
         handle, temporary = tempfile.mkstemp(dir=target.absolute().parent, prefix=".saving-")

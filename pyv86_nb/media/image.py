@@ -14,8 +14,10 @@ import ctypes
 import errno
 import gzip
 import importlib
+import io
 import lzma
 import os
+import re
 import sys
 import tempfile
 import threading
@@ -27,7 +29,9 @@ from typing import Any, BinaryIO
 PIECE, IN_MEMORY = 1 << 20, 16 << 20
 MOST_BUFFERS = 1024                                      # that POSIX hosts fill at once (IOV_MAX)
 QCOW = b"QFI\xFB"
-FOREIGN = {b"conectix": "a VHD", b"vhdxfile": "a VHDX", b"KDMV": "a VMDK", b"COWD": "a VMDK", b"# Disk D": "a VMDK", b"<<< ": "a VDI"}
+FOREIGN = {b"conectix": "a VHD", b"vhdxfile": "a VHDX", b"KDMV": "a VMDK", b"COWD": "a VMDK", b"# Disk D": "a VMDK", b"<<< ": "a VDI",
+           b"QED\0": "a QED", b"WithoutF": "a Parallels disk", b"WithouFr": "a Parallels disk"}
+REMEDY = "convert it with: qemu-img convert -O raw IMAGE disk.img"
 EXTRA = 'install it with: pip install "pyv86_nb[images]"'
 
 
@@ -124,8 +128,7 @@ class QcowImage(Image):
             self.size = self.file.get_media_size()
             self.file.read_buffer_at_offset(min(512, self.size), 0)
         except OSError as e:
-            raise ValueError(f"the qcow2 image {name} cannot be read ({str(e).splitlines()[0][:80]}); convert it with: "
-                             "qemu-img convert -O raw IMAGE disk.img") from None
+            raise ValueError(f"the qcow2 image {name} cannot be read ({reason(e)}); {REMEDY}") from None
 
     def _open(self, pyqcow: Any, path: Path) -> Any:
         if len(self.chain) > 16:
@@ -146,6 +149,14 @@ class QcowImage(Image):
     def read(self, at: int, n: int) -> bytes:
         with self.lock:
             return bytes(self.file.read_buffer_at_offset(n, at))
+
+
+def reason(e: OSError) -> str:
+    """Why a file cannot be read.  libqcow says that it could not, and then where, from the innermost of its functions out."""
+    if e.strerror:
+        return f"{e.filename}: {e.strerror}" if e.filename else e.strerror
+    where = re.split(r"\. lib\w+: ", str(e).splitlines()[0])
+    return where[min(len(where) - 1, 1)].rstrip(". ")
 
 
 def bytes_in(buffers: Sequence[memoryview]) -> int:
@@ -171,7 +182,12 @@ def stamp(path: Path) -> tuple[int, int]:
 def open_image(source: str | os.PathLike[str] | bytes | bytearray | memoryview) -> Image:
     """The image of a path or of bytes.  Raises as `Disk` does."""
     if isinstance(source, (bytes, bytearray, memoryview)):
-        return Image(bytes(source), f"{len(source):,} bytes in memory")
+        data, name = bytes(source), f"{len(source):,} bytes in memory"
+        if what := container(data):
+            raise ValueError(f"the disk image of {name} is {what}; {REMEDY}")
+        if data.startswith(QCOW):
+            raise ValueError(f"the disk image of {name} is a qcow2, which is read from a file; give its path")
+        return unpacked(opener, io.BytesIO(data), name) if (opener := packing(data)) else Image(data, name)
     if not isinstance(source, (str, os.PathLike)):
         raise TypeError(f"a disk image is a path, bytes or a bytearray, not {type(source).__name__}")
     name, path = os.fspath(source), Path(source).expanduser()
@@ -184,17 +200,26 @@ def open_image(source: str | os.PathLike[str] | bytes | bytearray | memoryview) 
         raise FileNotFoundError(f"there is no disk image {name}; give the path of an existing file") from None
     except OSError as e:
         raise ValueError(f"the disk image {name} cannot be read: {e.strerror}; give another one") from None
-    for magic, what in FOREIGN.items():
-        if head.startswith(magic):
-            raise ValueError(f"the disk image {name} is {what}; convert it with: qemu-img convert -O raw IMAGE disk.img")
+    if what := container(head):
+        raise ValueError(f"the disk image {name} is {what}; {REMEDY}")
     if head.startswith(QCOW):
         file.close()
         return QcowImage(path, name)
-    opener = next((f for magic, f in PACKED.items() if head.startswith(magic)), None)
-    if opener is None:
+    if (opener := packing(head)) is None:
         return FileImage(file, name, path)
-    file.close()
-    return unpacked(opener, path, name)
+    file.seek(0)
+    with file:
+        return unpacked(opener, file, name, path)
+
+
+def container(head: bytes) -> str | None:
+    """The name of a container that is not read here."""
+    return next((what for magic, what in FOREIGN.items() if head.startswith(magic)), None)
+
+
+def packing(head: bytes) -> Any:
+    """How a packed image is opened, or None."""
+    return next((f for magic, f in PACKED.items() if head.startswith(magic)), None)
 
 
 # PACKED FILES
@@ -202,15 +227,15 @@ def open_image(source: str | os.PathLike[str] | bytes | bytearray | memoryview) 
 class ZstdFile:
     """A file of zstd frames, through the package zstandard, which itself takes the end of the file for the end of the data."""
 
-    def __init__(self, path: Path, package: Any) -> None:
-        self.file, self.package, self.rest = open(path, "rb"), package, b""
+    def __init__(self, file: BinaryIO, package: Any) -> None:
+        self.file, self.package, self.rest = file, package, b""
         self.frame: Any = None
 
     def __enter__(self) -> ZstdFile:
         return self
 
     def __exit__(self, *_: object) -> None:
-        self.file.close()
+        pass                                             # as the others, which leave the file to whom it belongs
 
     def read(self, n: int) -> bytes:
         """Some bytes, about n at most; none at the end."""
@@ -230,26 +255,26 @@ class ZstdFile:
                 return data
 
 
-def zstd_open(path: Path) -> Any:
+def zstd_open(file: BinaryIO) -> Any:
     try:
-        return importlib.import_module("compression.zstd").open(path, "rb")      # Python 3.14 has its own
+        return importlib.import_module("compression.zstd").open(file, "rb")      # Python 3.14 has its own
     except ImportError:
         pass
     try:
-        return ZstdFile(path, importlib.import_module("zstandard"))
+        return ZstdFile(file, importlib.import_module("zstandard"))
     except ImportError:
-        raise ValueError(f"the disk image {path} is packed with zstd, which needs the package zstandard; {EXTRA}") from None
+        raise ValueError(f"the disk image is packed with zstd, which needs the package zstandard; {EXTRA}") from None
 
 
 PACKED: dict[bytes, Any] = {b"\x1F\x8B": gzip.open, b"\xFD7zXZ": lzma.open, b"BZh": bz2.open, b"\x28\xB5\x2F\xFD": zstd_open}
 
 
-def unpacked(opener: Any, path: Path, name: str) -> Image:
-    """The image in a packed file: in memory, or in a temporary file that nobody sees, with holes where it is empty."""
+def unpacked(opener: Any, file: BinaryIO, name: str, origin: Path | None = None) -> Image:
+    """The image in a packed file or in packed bytes: in memory, or in a temporary file that nobody sees, with holes where it is empty."""
     pieces: list[bytes] = []
     out, size = None, 0
     try:
-        with opener(path) as f:
+        with opener(file) as f:
             while piece := f.read(PIECE):
                 size += len(piece)
                 if out is None:
@@ -274,9 +299,9 @@ def unpacked(opener: Any, path: Path, name: str) -> Image:
             raise ValueError(f"the packed disk image {name} cannot be unpacked: {e.strerror}; unpack it elsewhere and give the raw image") from None
         raise ValueError(f"the packed disk image {name} is damaged ({e}); give the raw image") from None
     if out is None:
-        return Image(b"".join(pieces), name, path)
+        return Image(b"".join(pieces), name, origin)
     out.truncate(size)
-    return FileImage(out, name, path)
+    return FileImage(out, name, origin)
 
 
 def temporary() -> Any:

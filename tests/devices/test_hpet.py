@@ -100,3 +100,33 @@ def test_a_match_in_the_past_waits(h):
     h.put(COUNTER, 100); h.put(CONFIG, ENABLED | LEGACY)
     h.put(0x100, ON); h.put(0x108, 50); h.put(0x10C, 0)
     assert h.edges(lambda: h.chip.IRQ0, 300) == []
+
+
+# ON THE BOARD
+
+@pytest.mark.parametrize("periodic", [0, PERIODIC | SET], ids=["once", "again and again"])
+@pytest.mark.parametrize("n, vector", [(0, 0x20), (1, 0x28)])
+def test_an_8259_still_sees_the_request_when_the_processor_comes_to_it(n, vector, periodic):
+    """8259A, "Edge and level triggered modes": IR "must remain high until after the falling edge of the first INTA"; else IR7 is answered."""
+    from pyv86_nb.board.at_pc import at_pc
+    b = at_pc()
+    for port, v in ((0x20, 0x11), (0x21, 0x20), (0x21, 4), (0x21, 1), (0x21, 0xFA), (0xA0, 0x11), (0xA1, 0x28), (0xA1, 2), (0xA1, 1), (0xA1, 0xFE)): b.write(port, v)
+    region = next(r for r, (base, chip, _) in b.regions.items() if base == 0xFED00000)
+    put = lambda r, v: b.memory_write(region, r, 4, v)
+    put(0x100 + 0x20 * n, ON | BITS32 | (periodic if n == 0 else 0)); put(0x108 + 0x20 * n, 10000); put(0x108 + 0x20 * n, 10000)
+    put(CONFIG, ENABLED | LEGACY)
+    b.advance(b.clock.ips * 9990 // HZ)
+    assert not b.chips["cpu"].INTR
+    b.advance(b.clock.ips * 2000 // HZ)                  # interrupts were off for 20 us
+    assert b.chips["cpu"].INTR and b.acknowledge() & 0xFF == vector
+
+
+def test_an_edge_that_became_nothing_is_taken_back(h):
+    h.put(0x100, ON); h.put(0x108, 20); h.put(0x10C, 0)
+    h.put(CONFIG, ENABLED | LEGACY)
+    h.board.advance(25)
+    assert h.chip.IRQ0
+    h.put(0x108, 30)                                     # the next one must be an edge again
+    assert not h.chip.IRQ0 and h.edges(lambda: h.chip.IRQ0, 100) == [5]
+    h.put(0x100, 0)
+    assert not h.chip.IRQ0

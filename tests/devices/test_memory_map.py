@@ -81,6 +81,14 @@ def test_base_addresses_place_framebuffer_rom_and_windows(pc):
     set_(pc, 2, 0x10, 0x00800000); assert m.read(0x800010, 6) == bytes(6)  # RAM wins
 
 
+def test_what_is_fixed_stays_over_a_base_address_that_comes_later(pc):      # a local APIC answers inside the processor (SDM vol. 3, 11.4.1)
+    pc.map.window(0xFEE00000, 4096, 9); pc.map.remap(); assert region(pc, 0xFEE00000) == 9
+    set_(pc, 2, 4, 2, 2); set_(pc, 2, 0x10, 0xFE000000)
+    assert region(pc, 0xFEE00000) == 9 and region(pc, 0xFEE01000) == -1
+    pc.map.memory.write(0xFEE01000, b"dots"); assert bytes(pc.chips["vga"].framebuffer[0xE01000:0xE01004]) == b"dots"
+    set_(pc, 2, 0x10, 0xFD000000); assert region(pc, 0xFEE00000) == 9 and pc.map.memory.read(0xFEE01000, 4) == b"\xff" * 4
+
+
 def test_only_what_moves_is_mapped_again(pc):
     told = []
     pc.map.memory.changed = lambda first, last: told.append((first << 12, last << 12))

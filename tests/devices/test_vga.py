@@ -7,6 +7,7 @@ from vga_modes import MODES, set_mode
 from pyv86_nb.board.backplane import Backplane
 from pyv86_nb.devices.clock import FakeClock
 from pyv86_nb.devices.vga import Vga
+from pyv86_nb.screen import image
 
 
 def vga_board(clock=None):
@@ -213,6 +214,19 @@ def test_a_vbe_mode_that_does_not_fit_is_made_to(vga):
     for i, v in ((1, 2561), (2, 5000), (3, 32), (4, 0x41)): vbe(vga, i, v)
     assert vga.xres == 2560 and vga.yres * vga.pitch() <= vga.vram_bytes
     vbe(vga, 3, 7); assert vga.bpp == 8
+
+
+@pytest.mark.parametrize("bpp", [0, 4, 8, 15, 16, 24, 32, 0xFFFF])
+def test_any_numbers_make_a_picture(vga, bpp):
+    """"Horizontal display enable end" has 8 bits of 8 dots, "vertical display enable end" 10, "offset" 8 of 16 dots (4 bpp); the video memory 16 MiB."""
+    for x in (0, 7, 8, 643, 2048, 2056, 2560, 4096, 0xFFFF):
+        for virtual in (0, 100, 4096, 0xFFFF):
+            for i, v in ((4, 0), (1, x), (2, x), (3, bpp), (4, 0x41), (6, virtual), (8, 0xFFFF), (9, 0xFFFF)): vbe(vga, i, v)
+            shown = image(vga)
+            assert shown.shape[:2] == (vga.yres, vga.xres)
+            assert (vga.y_offset + vga.yres) * vga.pitch() <= (0x10000 if vga.bpp == 4 else vga.vram_bytes) == vga.vram_bytes // (256 if vga.bpp == 4 else 1)
+            assert vbe(vga, 7) == min((0x10000 if vga.bpp == 4 else vga.vram_bytes) // vga.pitch(), 0xFFFF)
+            if vga.bpp == 4: assert vga.crtc[1] == vga.xres // 8 - 1 and vga.crtc[0x13] == vga.virt_width // 16
 
 
 def test_every_mode_of_the_tables_has_all_registers():

@@ -71,6 +71,7 @@ def test_beyond_the_end_and_write_protect():
 def test_save_refuses_what_cannot_be_written(tmp_path):
     with pytest.raises(ValueError, match="directory"): Disk(bytes(512)).save(tmp_path)
     with pytest.raises(FileNotFoundError, match="no directory"): Disk(bytes(512)).save(tmp_path / "a" / "b.img")
+    with pytest.raises(TypeError, match="saved to a path, not to 5"): Disk(bytes(512)).save(5)
 
 
 def test_floppy_formats_are_told_by_size():                                # the sizes DOS and the drives' manuals give

@@ -34,6 +34,7 @@ def test_packed(tmp_path, kind, mib):
             "zst": lambda d: importlib.import_module("zstandard").compress(d)}[kind]
     (tmp_path / "name-says-nothing").write_bytes(pack(data))
     same(Disk(tmp_path / "name-says-nothing"), data)
+    same(Disk(pack(data)), data)                                           # bytes, as they come over the net
     (tmp_path / "cut").write_bytes(pack(data)[:-1000])
     with pytest.raises(ValueError, match="damaged") as e: Disk(tmp_path / "cut")
     assert "\n" not in str(e.value)
@@ -64,13 +65,16 @@ def test_qcow2(tmp_path, command):
         d.write(5, b"!" * 512)
         assert d.image() == data[:2560] + b"!" * 512 + data[3072:] and (tmp_path / name).read_bytes() == before
     tool("create", "-f", "qcow2", "-b", "raw", "-F", "raw", tmp_path / "upon-raw")
+    tool("create", "-f", "qcow2", "-b", "gone", "-F", "qcow2", "-u", tmp_path / "upon-gone", "8M")
+    tool("create", "-f", "qcow2", "-o", "compression_type=zstd", tmp_path / "zstd", "8M")
     (tmp_path / "broken").write_bytes((tmp_path / "a").read_bytes()[:300])
-    for name in ("upon-raw", "broken"):
-        with pytest.raises(ValueError, match="qemu-img convert") as e: Disk(tmp_path / name)
+    for name, why in (("upon-raw", "raw is not a qcow2"), ("broken", "header"), ("upon-gone", "gone: No such file"), ("zstd", "incompatible feature")):
+        with pytest.raises(ValueError, match=why + ".*qemu-img convert") as e: Disk(tmp_path / name)
         assert "\n" not in str(e.value)
+    with pytest.raises(ValueError, match="qcow2, which is read from a file"): Disk((tmp_path / "a").read_bytes())
 
 
-@pytest.mark.parametrize("kind, word", [("vdi", "VDI"), ("vmdk", "VMDK"), ("vhdx", "VHDX"), ("vpc", "VHD")])
+@pytest.mark.parametrize("kind, word", [("vdi", "VDI"), ("vmdk", "VMDK"), ("vhdx", "VHDX"), ("vpc", "VHD"), ("qed", "QED"), ("parallels", "Parallels")])
 def test_other_containers_are_refused_by_name(tmp_path, command, kind, word):
     subprocess.run([command("qemu-img"), "create", "-f", kind, str(tmp_path / "x"), "8M"], check=True, capture_output=True)
     with pytest.raises(ValueError, match=f"{word}.*qemu-img convert"): Disk(tmp_path / "x")

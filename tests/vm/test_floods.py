@@ -81,3 +81,31 @@ def test_the_tiers_drown_alike(name):
             vm.run(instructions=3000)
             seen.add((vm.instructions, vm.time, vm.regs.eip, vm.regs.ebx, vm.regs.ecx, vm.regs.esp))
     assert len(seen) == 1, seen
+
+
+COPIES = """
+        mov     eax, 0x00001000         # fw_cfg, "DMA interface": the address of this structure, high byte first
+        mov     dword ptr [0x100000], 0x02000000        # read
+        mov     dword ptr [0x100004], 0x00004000        # 4 MiB of item 0, which ends in zeros
+        mov     dword ptr [0x100008], 0
+        mov     dword ptr [0x10000C], 0x00002000        # to 200000h
+        mov     dx, 0x518
+1:      mov     dword ptr [0x100000], 0x02000000
+        out     dx, eax
+        inc     ecx
+        jmp     1b
+"""
+
+
+def test_an_out_that_moves_megabytes_does_not_hold_the_host():
+    """Guest time passes by instructions; a slice must not be as many of these as of others."""
+    with VM("8M", bare="flat") as vm:
+        vm.load(0x1000, demo.assemble(COPIES, 0x1000, bits=32), entry=0x1000)
+        began = time.perf_counter()
+        assert vm.run(timeout=0.1).reason == "timeout" and time.perf_counter() - began < 5
+        assert 0 < vm.regs.ecx < 100_000 and vm.memory[0x100000:0x100004].tobytes() == bytes(4)
+        vm.start()
+        time.sleep(0.1)
+        began = time.perf_counter()
+        vm.pause()
+        assert time.perf_counter() - began < 2

@@ -1,5 +1,6 @@
 """Bad input: one sentence that says what was given, what is expected, what to do; and nothing is left behind."""
 import datetime
+import errno
 
 import pytest
 
@@ -46,6 +47,11 @@ BAD = [
     (dict(fda=b""), ValueError, "empty"),
     (dict(fda=bytes(1000)), ValueError, "512-byte sectors"),
     (dict(fda=5), TypeError, "path or bytes"),
+    (dict(cdrom=""), ValueError, "empty text"),
+    (dict(fda="\0"), ValueError, "zero character"),
+    (dict(hda="x" * 5000), ValueError, "too long"),
+    (dict(hdb="~nobody of this name/x"), FileNotFoundError, "does not exist"),
+    (dict(kernel="/dev/null"), ValueError, "neither a file nor a disk"),
     (dict(bios="openbios"), FileNotFoundError, "\"seabios\""),
     (dict(bios="no/such.bin"), FileNotFoundError, "does not exist"),
 ]
@@ -77,6 +83,14 @@ def test_a_directory_and_an_empty_file(tmp_path):
         VM(fda=str(tmp_path / "odd.img"))
 
 
+def test_a_file_that_is_not_ours_to_read(tmp_path, monkeypatch):
+    (tmp_path / "secret.img").write_bytes(bytes(512))
+    def refuse(*_): raise PermissionError(errno.EACCES, "Permission denied")         # a test may be run by root, who reads anything
+    monkeypatch.setattr("builtins.open", refuse)
+    with pytest.raises(ValueError, match=r"^hda='.*secret.img' cannot be opened \(Permission denied\); [^\n]*$"):
+        options.check(hda=tmp_path / "secret.img")
+
+
 @pytest.mark.parametrize("given, n", [("64M", 64 << 20), ("1G", 1 << 30), ("4096k", 4 << 20), (1 << 20, 1 << 20), ("16MiB", 16 << 20)])
 def test_memory_sizes(given, n):
     assert options.memory_size(given) == n
@@ -86,3 +100,18 @@ def test_what_is_given_is_kept_in_one_form():
     o = options.check(memory="2M", bare=True, rtc="1994-05-01 12:30", mips=2.5)
     assert (o.memory, o.bare, o.rtc, o.ticks_per_second) == (2 << 20, "flat", datetime.datetime(1994, 5, 1, 12, 30), 2_500_000)
     assert options.check(rtc=datetime.date(1994, 5, 1)).rtc == datetime.datetime(1994, 5, 1)
+
+
+def test_what_a_serial_line_and_an_empty_drive_refuse():
+    with VM(bare="real") as vm:
+        for given in ("x", 5, None, 3.5, [1, 2]):                          # bytes(5) would be five zeros
+            with pytest.raises(TypeError, match=r"write takes bytes, not"): vm.serial[0].write(given)
+        with pytest.raises(ValueError, match="make a VM with hda="): vm.hda.save("x")
+        with pytest.raises(ValueError, match="put one in with vm.cdrom.insert"): vm.cdrom.save("x")
+        assert vm.input_log == []
+
+
+def test_disks_are_named_where_the_machine_is():
+    import pyv86_nb
+    from pyv86_nb.media.disk import Disk
+    assert pyv86_nb.Disk is Disk
