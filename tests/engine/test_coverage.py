@@ -78,7 +78,7 @@ def test_every_handler(tier):
     for i, row in enumerate(OPCODES):
         wanted = {where[f.key()] for f in FM.forms(row)} | fused[id(row)] | (specials if row.encoding in OF_KERNELS else set())
         rng = random.Random(row.encoding)
-        for _ in range(2500 if wanted - specials else 150):
+        for _ in range(3500 if wanted - specials else 150):
             if not of_row[i] or executed[list(wanted - idle)].all():
                 break
             form = rng.choice(of_row[i])
