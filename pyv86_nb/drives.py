@@ -43,7 +43,7 @@ class Drive:
         self._vm._settle_inputs()
 
     def eject(self) -> None:
-        """Take the medium out; its changes are lost unless saved."""
+        """Take the medium out, as by hand: also where the guest has locked the drive.  Its changes are lost unless saved."""
         self._vm._check_open()
         self._vm._post("eject", self.name)
         self._vm._settle_inputs()

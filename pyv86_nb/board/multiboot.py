@@ -20,6 +20,7 @@ MAGIC, SEARCHED, PAGE = 0x1BADB002, 8192, 4096
 ALIGN, MEMORY, GRAPHICS, ADDRESSES, KNOWN = 1, 2, 4, 1 << 16, 0x10007
 MAP, TEXTS = 128, 2048
 WHOLE = 0x10000 - TEXTS                                  # the structure has one segment
+ROM, MIB = 0xC0000, 0x100000
 GIVEN = 1 << 0 | 1 << 2 | 1 << 3 | 1 << 6 | 1 << 9
 NAME = b"pyv86_nb\0"
 
@@ -43,16 +44,16 @@ def plan(image: bytes, modules: list[tuple[str, bytes]], line: bytes, ram_bytes:
     else:
         try: program = elf.read(image, "kernel=")
         except ValueError as e: raise KernelError(str(e)) from None
-        loads, entry, symbols = program.pieces, program.physical_entry, program.symbols
+        loads, entry, symbols = without_headers(program.pieces), program.physical_entry, program.symbols
     top, end = ram_bytes - RESERVED, 0
     for a, data in loads:
-        if a < LOW + 0x10000 and a + len(data) > LOW or 0xA0000 < a + len(data) and a < 0x100000:
+        if a < LOW + 0x10000 and a + len(data) > LOW or 0xA0000 < a + len(data) and a < MIB:
             raise KernelError(f"kernel= wants to be at {a:#x}, where the Multiboot structure (10000h) or the video memory and ROMs are; "
                               "link it at 1 MiB or above")
         end = max(end, a + len(data))
     if end > top: raise KernelError(f"kernel= needs memory up to {mib(end)}, and there are {mib(ram_bytes)}; give the VM more with memory=")
     pieces = [Piece(KERNEL_DATA, a, data) for a, data in loads]
-    end, rows = max(end, 0x100000), []
+    end, rows = max(end, MIB), []
     texts = bytearray(16 * len(modules))                 # the module table; the strings behind it
 
     def text(b: bytes) -> int:
@@ -75,6 +76,12 @@ def plan(image: bytes, modules: list[tuple[str, bytes]], line: bytes, ram_bytes:
     struct.pack_into("<II", info, 44, 0, LOW + MAP)
     struct.pack_into("<I", info, 64, loader)
     return LOW >> 4, entry, [*pieces, Piece(SETUP_DATA, LOW, bytes(info))], symbols
+
+
+def without_headers(loads: list[tuple[int, bytes]]) -> list[tuple[int, bytes]]:
+    """A linker that is told no more than to begin at 1 MiB puts the file's own headers on the page before.  There is ROM, and nobody wants them."""
+    cut = [(MIB, data[MIB - a:]) if data.startswith(elf.MAGIC) and ROM <= a < MIB else (a, data) for a, data in loads]
+    return [(a, data) for a, data in cut if data]
 
 
 def flat(image: bytes, at: int) -> tuple[list[tuple[int, bytes]], int]:

@@ -1,6 +1,7 @@
 """A kernel of ours that insists on MP table, local APIC, I/O APIC, paging and two IDE disks (multiboot_kernel.s), started by kernel=.
 Oracle: it prints its own check list; QEMU, which loads the same file, prints the same."""
 import pathlib
+import re
 import subprocess
 import time
 
@@ -39,6 +40,16 @@ def test_its_check_list(program, tier, seabios):
         assert stop.reason == "halted" and said.endswith("END OF LIST\n"), (stop, said)
         assert said.count(": ok\n") == CHECKS and "NOT SO" not in said, said
         assert all(row.startswith(line) for row, line in zip(vm.screen.text(), said.splitlines()))     # over what firmware wrote
+
+
+def test_linked_as_linkers_do_by_themselves(program, command, seabios):
+    """Without -n the ELF header lies in memory too, in a segment of its own or with the text, on the page before 1 MiB; QEMU loads it."""
+    subprocess.run([command("ld"), "-m", "elf_i386", "-Ttext=0x101000", "--section-start=.boot=0x100000", "-o", program / "kernel.elf", program / "k.o"],
+                   check=True)
+    headers = subprocess.run([command("readelf"), "-lW", program / "kernel.elf"], capture_output=True, text=True, check=True).stdout
+    assert re.search(r"LOAD +0x000000 0x000ff000", headers), headers
+    with started(program, "native") as vm:
+        assert vm.run(timeout=60).reason == "halted" and vm.serial[0].text.count(": ok\n") == CHECKS
 
 
 def test_tiers_end_at_the_same_instruction(program, seabios):
