@@ -13,7 +13,7 @@ from collections import deque
 ACK_EVERY = 0.25  # s: at most so often a frame asks to be acknowledged; each answer costs the kernel a message ...
 ACK_SELDOM = 1.0  # ... and lights its busy sign for a moment, so a page that answers within PROMPT is asked this seldom
 PROMPT = 0.1
-GONE_AFTER = 5.0  # s of silence, while another page answers, after which a page is taken for closed
+GONE_AFTER = 5.0  # s without an answer, while another page answers, after which a page is taken for closed
 UNKNOWN_FOR = 30.0  # s after being displayed during which a page that cannot report yet is assumed to be there
 
 
@@ -24,6 +24,7 @@ class Audience:
         self._lock = threading.Lock()
         self._pages: dict[str, tuple[int, float]] = {}
         self._asked: deque[tuple[int, float]] = deque()
+        self._questions: deque[float] = deque(maxlen=64)  # when the last of them were asked, answered by somebody or not
         self._shown_at = float("-inf")
         self._next_ack = float("-inf")
         self._prompt = True
@@ -38,7 +39,7 @@ class Audience:
         with self._lock:
             self._pages[page] = (views, now)
             for other, (_, when) in list(self._pages.items()):
-                if now - when > GONE_AFTER and self._asked and self._asked[0][1] < now - GONE_AFTER:
+                if any(when <= asked < now - GONE_AFTER for asked in self._questions):
                     del self._pages[other]
 
     def left(self, page: str) -> None:
@@ -70,6 +71,7 @@ class Audience:
                 return False
             self._next_ack = now + (ACK_SELDOM if self._prompt else ACK_EVERY)
             self._asked.append((number, now))
+            self._questions.append(now)
             if len(self._asked) > 64:
                 del self._asked[1]  # the oldest says how late the page is
             return True
@@ -90,4 +92,5 @@ class Audience:
         """Questions asked before a pause or a reload will not be answered."""
         with self._lock:
             self._asked.clear()
+            self._questions.clear()
             self._next_ack = float("-inf")

@@ -242,10 +242,28 @@ def test_audience() -> None:
     assert audience.views() == 3
     assert audience.ask(1, 3.0)
     assert not audience.ask(2, 3.9), "questions are sparse"
-    audience.heard("a", 2, 4.0 + GONE_AFTER)
+    audience.heard("a", 2, 3.1)
+    audience.answered(1, 3.1)
+    audience.heard("a", 2, 2.9 + GONE_AFTER)
+    assert audience.views() == 3
+    audience.heard("a", 2, 3.1 + GONE_AFTER)
     assert audience.views() == 2, "b was asked and is silent while a answers"
     audience.left("a")
     assert audience.views() == 0
+
+
+def test_a_page_is_not_gone_because_nobody_asked() -> None:
+    audience = Audience()
+    audience.heard("a", 1, 1.0)
+    audience.heard("b", 1, 1.0)
+    assert audience.ask(1, 2.0)
+    audience.heard("b", 1, 2.1)
+    audience.heard("a", 1, 100.0)
+    assert audience.views() == 2
+    assert audience.ask(2, 101.0)
+    audience.restart()
+    audience.heard("a", 1, 110.0)
+    assert audience.views() == 2, "questions from before a pause are not answered"
 
 
 def test_a_late_page_is_asked_more_often() -> None:
