@@ -30,7 +30,7 @@ from .options import Options
 KEYS_IN_FLIGHT = 4                                       # typed text waits while more codes than this are on their way
 NOTHING = np.zeros((0, 0), np.uint16)
 SERIAL_LINES = 4
-PATIENCE = 0.02                                          # host seconds that chips may work in Python before a slice ends
+PATIENCE = 0.02                                          # host seconds after which a slice ends where chips have had to work in Python
 NO_FIRMWARE = b"\xff" * 0x10000                          # what a socket without a ROM answers
 DRIVES = {1: "360K", 2: "1.2M", 3: "720K", 4: "1.44M", 5: "2.88M"}
 FLOPPIES, CD = 2, 6                                      # drives by number: fda, fdb, hda ... hdd, cdrom (drives.py)

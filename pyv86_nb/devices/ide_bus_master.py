@@ -26,19 +26,19 @@ LIST = np.dtype([("descriptors", "<i8", (AHEAD,)), ("regions", "i8", (AHEAD, 2))
 
 
 @kernel
-def read_ahead(list, some, most, now):
+def read_ahead(table, some, most, now):
     """The regions, address and bytes, of up to `some` descriptors, as far as the table goes or `most` bytes; answers how many.  Of the
     last one `left` bytes remain, at `region`."""
     k = n = at = size = last = 0
     while k < some and n < most and last == 0:
-        d = int(list.descriptors[k])
+        d = int(table.descriptors[k])
         at, size, last = d & 0xFFFFFFFE, d >> 32 & 0xFFFE, 1 if d < 0 else 0
         if size == 0: size = 1 << 16
-        list.regions[k, 0], list.regions[k, 1] = at, min(size, most - n)
+        table.regions[k, 0], table.regions[k, 1] = at, min(size, most - n)
         n += size
         k += 1
-    list.bytes, list.left, list.last = min(n, most), max(n - most, 0), last
-    list.region = at + size - list.left & 0xFFFFFFFF
+    table.bytes, table.left, table.last = min(n, most), max(n - most, 0), last
+    table.region = at + size - table.left & 0xFFFFFFFF
     return k
 
 

@@ -37,8 +37,6 @@ READ_SECTORS, WRITE_SECTORS, DO_FLUSH, GET_ID = 0, 1, 4, 8
 OK, IOERR, UNSUPPORTED = 0, 1, 2
 MOST_REQUESTS, MOST_BYTES, WORK_US = 64, 4 << 20, 5
 COMMON, ISR, DEVICE, NOTIFY = 0x0000, 0x1000, 0x2000, 0x3000
-
-
 CHAIN = np.dtype([("table", "<i8", (QUEUE_SIZE, 2)), ("outs", "i8", (QUEUE_SIZE, 2)), ("ins", "i8", (QUEUE_SIZE, 2)), ("out_rows", "i8"),
                   ("in_rows", "i8"), ("given", "i8"), ("room", "i8"), ("status", "i8"), ("far", "i8")])
 

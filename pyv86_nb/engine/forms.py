@@ -220,7 +220,7 @@ def settle_carry(m):
     """CF alone, for an instruction that writes all others and cannot fault: INC and DEC of a register, ADC and SBB of registers."""
     before = m.flags()[0]
     kind, a, b = what_was_put_off(m)
-    quickly = (kind != 0).pick((a < b + (kind >> 7 & 1)).pick(1, 0), before)
+    quickly = (kind != 0).pick(F.put_off(a, b, kind)[0], before)
     m.set_carry(*m.either(kind >= F.SHL, lambda: F.put_off_shift(a, b, kind)[:1], lambda: [quickly]))
     forget(m)
 

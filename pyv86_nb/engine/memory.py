@@ -92,14 +92,13 @@ class PhysicalMemory:
 
     def gather(self, regions) -> bytes:
         """The bytes of several physical regions [(address, bytes), ...], one after the other, as `read` finds them."""
-        return b"".join([self._bytes[at - self._host_at:at - self._host_at + n] if at >= 0 else b"\xFF" * n
-                         for at, n in self._stretches(regions, False).rows.tolist()])
+        return b"".join([self._part(at, n) if at >= 0 else b"\xFF" * n for at, n in self._stretches(regions, False).rows.tolist()])
 
     def scatter(self, regions, data) -> None:
         """Bytes to several physical regions, as `write` puts them."""
         data, done = memoryview(data if isinstance(data, (bytes, bytearray, memoryview)) else bytes(data)), 0
         for at, n in self._stretches(regions, True).rows.tolist():
-            if at >= 0: self._bytes[at - self._host_at:at - self._host_at + n] = data[done:done + n]
+            if at >= 0: self._part(at, n)[:] = data[done:done + n]
             done += n
 
     def receive(self, regions, source) -> None:
@@ -121,9 +120,13 @@ class PhysicalMemory:
             k = wires().stretches(self._tables_at, regions.ctypes.data, len(regions), writing, at)
             if k >= 0: break
             room *= 8
-        found = Stretches(self._bytes, self._host_at, out, k, at)
+        found = Stretches(self._part, out, k, at)
         if writing and found.seen & CODE: self._code_written(regions)
         return found
+
+    def _part(self, at: int, n: int) -> memoryview:
+        """n bytes of the host buffer, from a host address on."""
+        return self._bytes[at - self._host_at:at - self._host_at + n]
 
     def _code_written(self, regions):
         for address, n in regions.tolist():
@@ -137,13 +140,11 @@ class Stretches(Sequence):
     """Parts of the host buffer, as writable memoryviews.  For those who take them whole: `rows`, their host addresses and bytes, of which
     the first lies at `rows_at`, and `size`, the bytes of all."""
 
-    def __init__(self, of: memoryview, host_at: int, found: np.ndarray, k: int, at: int):
-        self._of, self._host_at = of, host_at
+    def __init__(self, part, found: np.ndarray, k: int, at: int):
+        self._part = part
         self.rows, self.rows_at = found[1:k + 1], at + found.strides[0]
         self.size, self.seen = found[0].tolist()
 
     def __len__(self): return len(self.rows)
 
-    def __getitem__(self, i):
-        at, n = self.rows[i].tolist()
-        return self._of[at - self._host_at:at - self._host_at + n]
+    def __getitem__(self, i): return self._part(*self.rows[i].tolist())

@@ -216,7 +216,7 @@ class Processor:
     patience = float("inf")                              # host seconds; when a run ends early for the host's sake the guest does not notice
 
     def run(self, ticks: int) -> int:
-        """At most `ticks` ticks, and fewer when what Python has to do takes longer than `patience`; the reason it stopped."""
+        """At most `ticks` ticks, and fewer where Python has had to do something and `patience` is over; the reason it stopped."""
         cpu, done, patient_until = self.cpu, self.now + ticks, perf_counter() + self.patience
         cpu.target = done
         cpu.attention = 1
